@@ -136,6 +136,15 @@ class OnlineConfig(MethodConfig):
     """A method that samples its own training rows; `batch_size` counts sampled completions in one iteration."""
 
     steps: int = param(30, "Iterations: one rollout and the updates on it.", low=1)
+    beta: float = param(
+        0.05,
+        "Price of KL(policy || reference), in reward units per nat of a whole completion.",
+        low=0,
+        search=(0.01, 0.5, "log"),
+    )
+    missing_end_penalty: float = param(
+        1.0, "Taken from the score of a completion that hit the length limit without an end token.", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

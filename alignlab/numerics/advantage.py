@@ -22,9 +22,7 @@ def shaped_rewards(
     return rewards.scatter_add(-1, last_index(mask).unsqueeze(-1), score.to(rewards.dtype).unsqueeze(-1))
 
 
-def gae(
-    rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float = 1.0, gae_lambda: float = 0.95
-) -> Tensor:
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float = 1.0, gae_lambda: float = 0.95) -> Tensor:
     """Generalised advantage estimation (arXiv 1506.02438, eq. 16).
 
         delta_t = r_t + discount V_{t+1} - V_t,    A_t = sum_k (discount gae_lambda)^k delta_{t+k}

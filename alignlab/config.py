@@ -1,0 +1,234 @@
+"""Typed settings of the core groups, checked before anything is loaded. Torch-free.
+
+Hydra composes YAML into these classes; `OmegaConf.to_object` then runs every `__post_init__`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alignlab.errors import ConfigError
+from alignlab.method import MethodConfig, check_ranges, param
+from alignlab.seeding import STREAMS, Seeds
+
+
+class Keep(Enum):
+    """Which weights of the trained policy stay in the store."""
+
+    final = "final"
+    best = "best"
+    none = "none"
+
+
+class EngineKind(Enum):
+    """What samples completions."""
+
+    auto = "auto"
+    builtin = "builtin"
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+class Dtype(Enum):
+    """Type of the weights in memory."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float64 = "float64"
+
+
+@dataclass(kw_only=True)
+class TinyModel:
+    """A small Llama with fresh weights over the data source's own vocabulary."""
+
+    kind: str = "tiny"
+    hidden: int = param(64, "Width of the residual stream; a multiple of 2 x heads.", low=8)
+    layers: int = param(2, "Transformer blocks.", low=1)
+    heads: int = param(4, "Attention heads.", low=1)
+    intermediate: int = param(192, "Width of the gated MLP.", low=8)
+    max_positions: int = param(256, "Longest sequence in tokens.", low=16)
+
+    def __post_init__(self) -> None:
+        """Check ranges and that the width divides into heads of even size."""
+        check_ranges(self, "model")
+        if self.hidden % (2 * self.heads):
+            raise ConfigError(
+                f"model.hidden={self.hidden} must be a multiple of 2 x model.heads={2 * self.heads}",
+                f"try model.hidden={2 * self.heads * max(1, self.hidden // (2 * self.heads))}",
+            )
+
+
+@dataclass(kw_only=True)
+class HfModel:
+    """Any causal language model of transformers, from a directory or, when asked for by its id, the hub."""
+
+    kind: str = "hf"
+    path: str = MISSING
+    revision: str | None = None
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off unless you have read that code."""
+    dtype: Dtype = Dtype.float32
+    attention: str = "sdpa"
+
+    def __post_init__(self) -> None:
+        """Refuse an attention implementation that does not exist."""
+        if self.attention not in ("eager", "sdpa", "flash_attention_2"):
+            raise ConfigError(
+                f"model.attention must be eager, sdpa or flash_attention_2, got {self.attention!r}",
+                "pass model.attention=sdpa",
+            )
+
+
+@dataclass(kw_only=True)
+class RewardConfig:
+    """What scores a completion during training."""
+
+    kind: str = "learned"
+    scale: bool = False
+    """Divide scores by their standard deviation on SFT samples; `beta` then has another unit."""
+    pairs_check: float = param(0.55, "Warn below this pair accuracy on validation labels.", low=0.5, high=1)
+
+
+@dataclass(kw_only=True)
+class RolloutConfig:
+    """How completions are sampled, in training and for labels."""
+
+    engine: EngineKind = EngineKind.auto
+    max_new_tokens: int = param(48, "Longest completion in tokens, the end token included.", low=1)
+    batch_size: int = param(1024, "Prompts sampled at once outside training steps.", low=1)
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """One frozen protocol for every method."""
+
+    prompts: int = param(400, "Held-out prompts, one completion each.", low=1)
+    attempts: int = param(16, "Attacks on each held-out harmful request.", low=1)
+    goals: int = param(48, "Held-out harmful requests that are attacked.", low=0)
+    temperature: float = param(1.0, "Sampling temperature; 0 is greedy.", low=0)
+    judge: str | None = None
+    """Judge of refusals; null takes the one that is exact for the data source, if there is one."""
+    show: int = param(3, "Before/after samples printed at the end.", low=0)
+    reveal: bool = False
+    """Show completions of real harmful requests in the terminal."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self, "evaluation")
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """Where and how training runs; none of it may change what is learned beyond rounding."""
+
+    accelerator: str = "auto"
+    devices: int = param(1, "Processes on this machine, each with its own device.", low=1)
+    strategy: str = "auto"
+    precision: str = "32-true"
+    threads: int = param(0, "CPU threads; 0 takes one for small models and all cores for large.", low=0)
+    micro_batch_size: int = param(0, "Rows in one forward pass; 0 takes the whole batch.", low=0)
+    log_every: int = param(10, "Updates between logged rows, where an update takes less than a rollout.", low=1)
+    checkpoint_seconds: float = param(20.0, "Time between checkpoints a killed run continues from.", low=0)
+    snapshots: int = param(4, "Policies kept on the way for `keep=best`.", low=1)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self, "trainer")
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """Where metrics go beside metrics.csv. Nothing reaches the network unless kind=wandb and mode=online."""
+
+    kind: str = "csv"
+    project: str = "alignlab"
+    entity: str | None = None
+    group: str | None = None
+    name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    mode: str = "offline"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown kinds and modes."""
+        for key, value, known in (
+            ("kind", self.kind, ("csv", "wandb")),
+            ("mode", self.mode, ("offline", "online")),
+        ):
+            if value not in known:
+                raise ConfigError(f"tracking.{key} must be {' or '.join(known)}, got {value!r}")
+
+
+@dataclass(kw_only=True)
+class StagesConfig:
+    """Which plugin, with which settings, fills each role of the stage graph."""
+
+    sft: Any = MISSING
+    reward: Any = MISSING
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """One run, composed from the groups."""
+
+    algo: Any = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    stages: StagesConfig = field(default_factory=StagesConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = 0
+    stage_seed: int = 0
+    streams: dict[str, int] = field(default_factory=dict)
+    store: str = "store"
+    keep: Keep = Keep.final
+    overlap: bool = True
+    """Compute stages the method does not wait for in a second process."""
+
+    def __post_init__(self) -> None:
+        """Check seeds."""
+        for key in ("seed", "stage_seed"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}")
+        unknown = sorted(set(self.streams) - set(STREAMS))
+        if unknown:
+            raise ConfigError(f"unknown seed stream streams.{unknown[0]}", f"choose from {', '.join(STREAMS)}")
+
+    @property
+    def seeds(self) -> Seeds:
+        """Streams of the method and its evaluation."""
+        return Seeds(self.seed, self.streams)
+
+    @property
+    def stage_seeds(self) -> Seeds:
+        """Streams of SFT, labels and reward models, which several seeds may share."""
+        return Seeds(self.stage_seed, self.streams)
+
+
+def typed(cfg: DictConfig) -> RunConfig:
+    """Turn a composed config into checked dataclasses.
+
+    Raises ConfigError naming the key for a missing mandatory value or one out of range.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value", f"pass {missing[0]}=‹value›")
+    try:
+        settings = OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    if not isinstance(settings, RunConfig):
+        raise ConfigError("the composed configuration is not a run", "compose conf/config.yaml")
+    for role in ("algo", "stages.sft", "stages.reward"):
+        node = OmegaConf.select(cfg, role)
+        if not issubclass(OmegaConf.get_type(node) or object, MethodConfig):
+            raise ConfigError(f"{role} is not a method's configuration", "give its YAML /schema/algo/‹method›@_here_")
+    return settings

@@ -1,0 +1,205 @@
+"""Batches: what a training step receives. Right padded, with masks from lengths and never from token identity.
+
+A pad token that equals the end token, or no pad token at all, therefore changes nothing. Every batch can be
+cut into micro-batches whose superfluous padding is removed; no result may depend on how it is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alignlab.data.schema import Prompt
+from alignlab.numerics.masked import position_ids
+
+
+class Sequences(NamedTuple):
+    """Prompts with their completions, one a row. `len()` counts the three fields: use `rows` for rows."""
+
+    ids: Tensor
+    """Token ids, (B, T) long; where `attention` is False the value means nothing."""
+    attention: Tensor
+    """True on tokens, False on padding, (B, T) bool."""
+    completion: Tensor
+    """True on completion tokens, the end token included, (B, T) bool."""
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.ids.shape[0]
+
+    @property
+    def positions(self) -> Tensor:
+        """Position of each token among the tokens of its row, 0 on leading padding, (B, T) long."""
+        return position_ids(self.attention)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Completion tokens of each row, the end token included, (B,) long."""
+        return self.completion.sum(-1)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same rows on another device."""
+        return self._make(field.to(device, non_blocking=non_blocking) for field in self)
+
+    def select(self, index: Tensor | slice) -> Self:
+        """Some rows, at unchanged width."""
+        return self._make(field[index] for field in self)
+
+    def trim(self) -> Self:
+        """Without the columns on the right that are padding in every row.
+
+        Tensors aligned with the untrimmed `ids` stay aligned after `[:, :ids.shape[1]]`.
+        """
+        used = self.attention.any(0).nonzero()
+        width = int(used[-1]) + 1 if len(used) else 0
+        return self._make(field[:, :width] for field in self)
+
+    def micro(self, rows: int) -> Iterator[Self]:
+        """Slices of at most `rows` rows in order, each trimmed to its own longest row."""
+        for start in range(0, self.rows, rows):
+            yield self.select(slice(start, start + rows)).trim()
+
+    def split(self) -> list[tuple[list[int], list[int]]]:
+        """Prompt ids and completion ids of each row, without padding: what `pad` takes."""
+        real, reply = self.attention, self.completion
+        return [
+            (self.ids[row][real[row] & ~reply[row]].tolist(), self.ids[row][reply[row]].tolist())
+            for row in range(self.rows)
+        ]
+
+    def scatter(self, values: Sequence[np.ndarray]) -> Tensor:
+        """Per-row values of the completion tokens, aligned with `ids` and 0 elsewhere: (B, T) float32.
+
+        `values[row]` has `lengths[row]` entries. Inverse of `gather`.
+        """
+        out = torch.zeros(self.ids.shape, dtype=torch.float32, device=self.ids.device)
+        flat = np.concatenate([np.asarray(value, np.float32) for value in values]) if len(values) else []
+        out[self.completion] = torch.as_tensor(flat, dtype=torch.float32, device=self.ids.device)
+        return out
+
+    def gather(self, values: Tensor) -> list[np.ndarray]:
+        """Entries of a (B, T) tensor on completion tokens, one float32 array a row. Inverse of `scatter`."""
+        kept = values[self.completion].detach().float().cpu().numpy()
+        return np.split(kept, np.cumsum(self.lengths.cpu().numpy())[:-1])
+
+
+Ids = Sequence[int] | np.ndarray
+
+
+def pad(rows: Sequence[tuple[Ids, Ids]], pad_id: int | None) -> Sequences:
+    """Right-padded `Sequences` from (prompt ids, completion ids); masks come from the lengths.
+
+    `pad_id` only fills the unused cells, so any id will do; None becomes 0.
+    """
+    width = max((len(prompt) + len(reply) for prompt, reply in rows), default=0)
+    ids = np.full((len(rows), width), pad_id or 0, dtype=np.int64)
+    lengths = np.zeros((2, len(rows), 1), dtype=np.int64)
+    for row, (prompt, reply) in enumerate(rows):
+        start, end = len(prompt), len(prompt) + len(reply)
+        ids[row, :start], ids[row, start:end] = prompt, reply
+        lengths[:, row, 0] = start, end
+    columns = np.arange(width)
+    attention = columns < lengths[1]
+    completion = attention & (columns >= lengths[0])
+    return Sequences(*map(torch.from_numpy, (ids, attention, completion)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What all batches share: a device, and how many rows of the stream they hold."""
+
+    index: Tensor
+    """Position of each row in the tokenised list it comes from, (B,) long."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch on another device; Lightning calls this."""
+        moved: dict[str, Any] = {
+            spec.name: value.to(device, non_blocking=non_blocking)
+            for spec in fields(self)
+            if isinstance(value := getattr(self, spec.name), Tensor | Sequences)
+        }
+        return replace(self, **moved)
+
+
+def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) -> Tensor | None:
+    if values is None:
+        return None
+    return values[rows] if width is None else values[rows, :width]
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Pairs; the 2B rows of `sequences` are all chosen ones, then all rejected ones."""
+
+    sequences: Sequences
+    reference: Tensor | None = None
+    """Token log-probabilities of the reference, aligned with `sequences.ids`, 0 off the completion, (2B, T)."""
+    margin: Tensor | None = None
+    """How much better chosen is, in preference logits; NaN where unknown, (B,)."""
+    probability: Tensor | None = None
+    """P(chosen preferred); 1 where the source says nothing, (B,)."""
+
+    def micro(self, rows: int) -> Iterator[PairBatch]:
+        """Slices of at most `rows` pairs; a slice holds both completions of its pairs."""
+        for start in range(0, len(self), rows):
+            part = torch.arange(start, min(start + rows, len(self)), device=self.index.device)
+            both = torch.cat([part, part + len(self)])
+            sequences = self.sequences.select(both).trim()
+            yield PairBatch(
+                self.index[part],
+                sequences,
+                _cut(self.reference, both, sequences.ids.shape[1]),
+                _cut(self.margin, part),
+                _cut(self.probability, part),
+            )
+
+
+@dataclass(frozen=True)
+class LabelBatch(Batch):
+    """Completions judged desirable or not."""
+
+    sequences: Sequences
+    desirable: Tensor
+    """(B,) bool."""
+    reference: Tensor | None = None
+    """Token log-probabilities of the reference, aligned with `sequences.ids`, 0 off the completion, (B, T)."""
+
+    def micro(self, rows: int) -> Iterator[LabelBatch]:
+        """Slices of at most `rows` rows."""
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            sequences = self.sequences.select(part).trim()
+            reference = _cut(self.reference, part, sequences.ids.shape[1])
+            yield LabelBatch(self.index[part], sequences, self.desirable[part], reference)
+
+
+@dataclass(frozen=True)
+class DemonstrationBatch(Batch):
+    """Completions to imitate."""
+
+    sequences: Sequences
+
+    def micro(self, rows: int) -> Iterator[DemonstrationBatch]:
+        """Slices of at most `rows` rows."""
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            yield DemonstrationBatch(self.index[part], self.sequences.select(part).trim())
+
+
+@dataclass(frozen=True)
+class PromptBatch(Batch):
+    """Prompts to be answered. Nothing is padded: the engine lays tokens out as it needs them."""
+
+    prompts: list[list[int]]
+    """Token ids of each prompt, ready for generation."""
+    rows: list[Prompt]
+    """The prompts themselves, for rewards that read text."""

@@ -1,0 +1,69 @@
+"""Pairs as JSON lines, the form in which the preferences stage stores them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from alignlab.data.schema import Completion, Message, Pair, Prompt
+
+
+def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
+    """A plain dictionary that `prompt_from_json` reads back."""
+    return {
+        "id": prompt.id,
+        "messages": [list(message) for message in prompt.messages],
+        "text": prompt.text,
+        "kind": prompt.kind,
+        "attack": prompt.attack,
+        "base": prompt.base,
+        "meta": dict(prompt.meta),
+    }
+
+
+def prompt_from_json(row: dict[str, Any]) -> Prompt:
+    """Inverse of `prompt_to_json`."""
+    return Prompt(**{**row, "messages": tuple(Message(*message) for message in row["messages"])})
+
+
+def _completion(completion: Completion) -> dict[str, Any]:
+    return {"text": completion.text, "ids": None if completion.ids is None else list(completion.ids)}
+
+
+def _read(row: dict[str, Any]) -> Completion:
+    return Completion(row["text"], None if row["ids"] is None else tuple(row["ids"]))
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
+    """One pair a line; returns how many."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            row = {
+                "prompt": prompt_to_json(pair.prompt),
+                "chosen": _completion(pair.chosen),
+                "rejected": _completion(pair.rejected),
+                "margin": pair.margin,
+                "probability": pair.probability,
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """What `write_pairs` wrote."""
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [
+        Pair(
+            prompt_from_json(row["prompt"]),
+            _read(row["chosen"]),
+            _read(row["rejected"]),
+            row["margin"],
+            row["probability"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,274 @@
+"""Rows as token ids, made once: what fits stays, what does not is dropped, and every decision is counted.
+
+The end token closes written completions only; sampled ones keep their ids and are never encoded again.
+A prompt too long loses tokens on the left, the same ones for both completions of a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from alignlab.data.encode import Encoder
+from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt
+from alignlab.errors import ConfigError, DataError
+
+Array = np.ndarray
+"""Token ids, int32, one dimension."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many tokens a row may have, special tokens included."""
+
+    max_length: int
+    """Prompt and completion together: the model's context at most."""
+    max_prompt: int | None = None
+    """Longer prompts lose tokens on the left. None leaves what `max_completion` or the completion leaves."""
+    max_completion: int | None = None
+    """Rows with a longer completion are dropped: a completion is never cut."""
+    min_prompt: int = 8
+    """Rows whose prompt would keep fewer tokens than this after truncation are dropped."""
+
+    def __post_init__(self) -> None:
+        parts = {"max_prompt": self.max_prompt, "max_completion": self.max_completion}
+        for name, value in parts.items():
+            if value is not None and not 1 <= value < self.max_length:
+                raise ConfigError(
+                    f"data.{name}={value} must lie between 1 and data.max_length={self.max_length} exclusive",
+                    f"lower data.{name} or raise data.max_length",
+                )
+        if (self.max_prompt or 0) + (self.max_completion or 0) > self.max_length:
+            raise ConfigError(
+                f"data.max_prompt={self.max_prompt} and data.max_completion={self.max_completion} together "
+                f"exceed data.max_length={self.max_length}",
+                "lower one of the two or raise data.max_length",
+            )
+
+    def room(self, completion: int = 1) -> int:
+        """Tokens a prompt may have beside a completion of this length.
+
+        With `max_completion` set the answer does not depend on the completion, so that a prompt is cut at the
+        same place for demonstrations, pairs and sampling.
+        """
+        if self.max_prompt is not None:
+            return min(self.max_prompt, self.max_length - completion)
+        return self.max_length - max(completion, self.max_completion or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """A prompt ready for generation."""
+
+    row: int
+    """Position in the rows that were tokenised; the same field in the other views."""
+    source: Prompt
+    prompt: Array
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DemonstrationTokens:
+    """A prompt and a completion to imitate."""
+
+    row: int
+    prompt: Array
+    completion: Array
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairTokens:
+    """One prompt, two completions."""
+
+    row: int
+    prompt: Array
+    chosen: Array
+    rejected: Array
+    margin: float | None
+    probability: float | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTokens:
+    """A prompt and a completion judged desirable or not."""
+
+    row: int
+    prompt: Array
+    completion: Array
+    desirable: bool
+    truncated: bool
+
+
+@dataclass
+class Report:
+    """What tokenisation did to the rows of one view."""
+
+    view: str
+    template: str
+    limits: Limits
+    bos: int | None = None
+    end: int | None = None
+    rows: int = 0
+    kept: int = 0
+    truncated: int = 0
+    """Prompts that lost tokens on the left."""
+    too_long: int = 0
+    """Dropped: the completion does not fit, or leaves too little of the prompt."""
+    identical: int = 0
+    """Dropped: both completions of a pair are the same."""
+    empty: int = 0
+    """Dropped: a completion without text."""
+    apart: int = 0
+    """Completions encoded apart from their prompt, since the tokenizer would merge across the boundary."""
+    marker: int = 0
+    """Completions that the chat template opens differently from its own generation marker."""
+    special: int = 0
+    """Completions whose text spells a special token, which was encoded as ordinary text."""
+    longest: int = 0
+    """Tokens of the longest kept row."""
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """One sentence a line for the terminal; silent about what did not happen."""
+        dropped = [
+            (self.too_long, f"dropped, too long for max_length={self.limits.max_length}"),
+            (self.identical, "dropped, both completions the same"),
+            (self.empty, "dropped, empty completion"),
+            (self.truncated, "prompts shortened on the left"),
+            (self.apart, "completions encoded apart from their prompt"),
+            (self.marker, "completions opened differently from the template's generation marker"),
+            (self.special, "completions spell a special token, encoded as ordinary text"),
+        ]
+        head = f"{self.view}: {self.kept:,} of {self.rows:,} rows, longest {self.longest} tokens"
+        return [head, *(f"  {count:,} {what}" for count, what in dropped if count), *self.notes]
+
+
+Out = TypeVar("Out")
+Make = Callable[[int, Array, list[Array], bool], Out]
+"""Row, prompt, completions and whether the prompt was truncated -> a tokenised row."""
+
+
+class _Run:
+    """One pass over the rows of a view."""
+
+    def __init__(self, view: str, tokenizer: Any, limits: Limits, template: str) -> None:
+        self.encoder = Encoder(tokenizer, template)
+        self.limits = limits
+        self.report = Report(view, self.encoder.template.name, limits, self.encoder.bos)
+        self.conversations = False
+
+    def row(self, row: int, prompt: Prompt, completions: Sequence[Completion], make: Make[Out]) -> Out | None:
+        """One tokenised row, or None when it is dropped and counted."""
+        self.report.rows += 1
+        if any(_empty(completion) for completion in completions):
+            self.report.empty += 1
+            return None
+        self.conversations |= prompt.text is None
+        start = self.encoder.prompt(prompt)
+        answers = [self.encoder.answer(prompt, completion) for completion in completions]
+        if len(answers) == 2 and _same(completions, answers):
+            self.report.identical += 1
+            return None
+        longest = max(map(len, answers), default=1)
+        room = self.limits.room(longest)
+        cut = len(start) > room
+        if longest > (self.limits.max_completion or longest) or (cut and room < self.limits.min_prompt):
+            self.report.too_long += 1
+            return None
+        start = self._shorten(start, room)
+        self.report.kept += 1
+        self.report.truncated += cut
+        self.report.longest = max(self.report.longest, len(start) + longest * bool(answers))
+        return make(row, np.array(start, np.int32), [np.array(ids, np.int32) for ids in answers], cut)
+
+    def _shorten(self, ids: list[int], room: int) -> list[int]:
+        """The last `room` tokens, a leading BOS among them."""
+        if len(ids) <= room:
+            return ids
+        bos = self.encoder.tokenizer.bos_token_id
+        if bos is not None and ids[0] == bos:
+            return [bos, *ids[len(ids) - room + 1 :]]
+        return ids[len(ids) - room :]
+
+    def finish(self, kept: list[Out | None]) -> tuple[list[Out], Report]:
+        """The rows that stayed and the report; DataError when none did."""
+        report, encoder = self.report, self.encoder
+        rows = [row for row in kept if row is not None]
+        if not rows:
+            raise DataError(
+                f"no {report.view} left to train on: {'; '.join(line.strip() for line in report.lines())}",
+                "raise data.max_length or data.max_completion" if report.too_long else "check the data",
+            )
+        report.apart, report.marker, report.special = (encoder.counts[name] for name in ("apart", "marker", "special"))
+        if report.view != "prompts":
+            report.end = encoder.end
+        if self.conversations and not getattr(encoder.tokenizer, "chat_template", None):
+            report.notes.append(f"  the model has no chat template: conversations use {report.template!r}")
+        return rows, report
+
+
+def _empty(completion: Completion) -> bool:
+    return not completion.text.strip() if completion.ids is None else not completion.ids
+
+
+def _same(completions: Sequence[Completion], answers: Sequence[list[int]]) -> bool:
+    sampled = all(completion.ids is not None for completion in completions)
+    texts = {completion.text.strip() for completion in completions}
+    return answers[0] == answers[1] or (not sampled and len(texts) == 1)
+
+
+def tokenise_prompts(
+    rows: Sequence[Prompt], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[PromptTokens], Report]:
+    """Prompts for generation, cut where training rows are cut. Raises DataError when there are none."""
+    run = _Run("prompts", tokenizer, limits, template)
+
+    def make(source: Prompt) -> Make[PromptTokens]:
+        return lambda row, prompt, _, cut: PromptTokens(row, source, prompt, cut)
+
+    return run.finish([run.row(i, prompt, (), make(prompt)) for i, prompt in enumerate(rows)])
+
+
+def tokenise_demonstrations(
+    rows: Sequence[Demonstration], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[DemonstrationTokens], Report]:
+    """Demonstrations as ids. Raises DataError when no row is left."""
+    run = _Run("demonstrations", tokenizer, limits, template)
+
+    def make(row: int, prompt: Array, answers: list[Array], cut: bool) -> DemonstrationTokens:
+        return DemonstrationTokens(row, prompt, answers[0], cut)
+
+    return run.finish([run.row(i, item.prompt, (item.completion,), make) for i, item in enumerate(rows)])
+
+
+def tokenise_pairs(
+    rows: Sequence[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[PairTokens], Report]:
+    """Pairs as ids, one prompt for both completions. Raises DataError when no row is left."""
+    run = _Run("pairs", tokenizer, limits, template)
+
+    def make(pair: Pair) -> Make[PairTokens]:
+        return lambda row, prompt, both, cut: PairTokens(
+            row, prompt, both[0], both[1], pair.margin, pair.probability, cut
+        )
+
+    return run.finish(
+        [run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(pair)) for i, pair in enumerate(rows)]
+    )
+
+
+def tokenise_labels(
+    rows: Sequence[Label], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[LabelTokens], Report]:
+    """Labelled completions as ids. Raises DataError when no row is left."""
+    run = _Run("labels", tokenizer, limits, template)
+
+    def make(label: Label) -> Make[LabelTokens]:
+        return lambda row, prompt, answers, cut: LabelTokens(row, prompt, answers[0], label.desirable, cut)
+
+    return run.finish([run.row(i, item.prompt, (item.completion,), make(item)) for i, item in enumerate(rows)])

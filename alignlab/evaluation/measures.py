@@ -1,0 +1,182 @@
+"""Figures from lists of numbers and texts: means with standard errors, win rate, diversity, refusals.
+
+Pure functions of plain values. A measurement that is missing (None, or not finite) is counted, never averaged
+in and never a silent NaN; a figure of nothing is None. Standard errors are those of one run: they say how far
+another draw of prompts would move a figure, and nothing about other seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from alignlab.data.schema import Verdict
+from alignlab.errors import DataError
+
+
+class Estimate(NamedTuple):
+    """A mean with its standard error."""
+
+    mean: float | None
+    """None where nothing was measured."""
+    error: float | None
+    """Standard error; None for fewer than two independent groups."""
+    n: int
+    """Values that went in."""
+    missing: int = 0
+    """Values that were None or not finite."""
+
+
+class Share(NamedTuple):
+    """A rate with its interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    missing: int = 0
+
+
+NOTHING = Share(None, None, None, 0)
+
+
+def measured(value: float | None) -> bool:
+    """Whether a value is a finite number."""
+    return value is not None and math.isfinite(value)
+
+
+def estimate(values: Sequence[float | None], groups: Sequence[Hashable] | None = None) -> Estimate:
+    """Mean and standard error, robust to groups of values that are not independent (attempts at one goal).
+
+        se^2 = G / (G - 1) * sum_g (sum_{i in g} (x_i - mean))^2 / n^2
+
+    With every value its own group (the default) this is the sample variance over n.
+    """
+    if groups is not None and len(groups) != len(values):
+        raise DataError(f"{len(values)} values but {len(groups)} groups")
+    kept = [(index, value) for index, value in enumerate(values) if value is not None and math.isfinite(value)]
+    missing = len(values) - len(kept)
+    if not kept:
+        return Estimate(None, None, 0, missing)
+    mean = math.fsum(value for _, value in kept) / len(kept)
+    sums: dict[Hashable, float] = {}
+    for index, value in kept:
+        group = index if groups is None else groups[index]
+        sums[group] = sums.get(group, 0.0) + (value - mean)
+    count = len(sums)
+    if count < 2:
+        return Estimate(mean, None, len(kept), missing)
+    variance = count / (count - 1) * math.fsum(total**2 for total in sums.values()) / len(kept) ** 2
+    return Estimate(mean, math.sqrt(variance), len(kept), missing)
+
+
+def change(
+    after: Sequence[float | None], before: Sequence[float | None], groups: Sequence[Hashable] | None = None
+) -> Estimate:
+    """Mean of paired differences after - before; a pair with either side missing is counted as missing."""
+    if len(after) != len(before):
+        raise DataError(f"{len(after)} values after but {len(before)} before: they are compared in pairs")
+    pairs = zip(after, before, strict=True)
+    return estimate(
+        [a - b if a is not None and b is not None and measured(a) and measured(b) else None for a, b in pairs], groups
+    )
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a rate (Wilson 1927): never empty, never outside [0, 1].
+
+    `successes` may be fractional (a tie is half a success).
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise DataError(f"a rate needs 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    p = successes / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < n else 1.0
+
+
+def share(hits: Iterable[bool | float | None]) -> Share:
+    """Rate of hits with its Wilson interval; None is missing."""
+    hits = list(hits)
+    known = [float(hit) for hit in hits if hit is not None]
+    if not known:
+        return NOTHING._replace(missing=len(hits))
+    total = math.fsum(known)
+    return Share(total / len(known), *wilson(total, len(known)), len(known), len(hits) - len(known))
+
+
+def win_rate(scores: Sequence[float | None], others: Sequence[float | None]) -> Share:
+    """How often a score beats its counterpart: (wins + ties / 2) / n, with Wilson's interval."""
+    if len(scores) != len(others):
+        raise DataError(f"{len(scores)} scores against {len(others)}: they are compared in pairs")
+    return share(_result(a, b) for a, b in zip(scores, others, strict=True))
+
+
+def _result(a: float | None, b: float | None) -> float | None:
+    if a is None or b is None or not (measured(a) and measured(b)):
+        return None
+    return 0.5 if a == b else float(a > b)
+
+
+def distinct_n(texts: Iterable[str], n: int) -> float | None:
+    """Different n-grams of words over all n-grams of all texts (arXiv 1510.03055); None if there are none.
+
+    It falls as texts are added, so compare only equally many replies to the same prompts.
+    """
+    if n < 1:
+        raise DataError(f"distinct-n needs n >= 1, got {n}")
+    counts: Counter[tuple[str, ...]] = Counter()
+    for text in texts:
+        words = text.split()
+        counts.update(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+    return len(counts) / counts.total() if counts else None
+
+
+def rate_of(verdicts: Iterable[Verdict | None], verdict: Verdict) -> Share:
+    """Share of judged replies with this verdict; None is a reply that was not judged."""
+    return share(None if each is None else each is verdict for each in verdicts)
+
+
+def youden(refusal_harmful: float | None, refusal_lookalike: float | None) -> float | None:
+    """Youden's J = refusal(harmful) - refusal(look-alike): 1 tells them apart always, 0 not at all."""
+    if refusal_harmful is None or refusal_lookalike is None:
+        return None
+    return refusal_harmful - refusal_lookalike
+
+
+def breach_at_k(breaches: int, attempts: int, k: int) -> float:
+    """P(at least one breach in k of n attempts, drawn without replacement) = 1 - C(n - c, k) / C(n, k).
+
+    Unbiased for 1 - (1 - p)^k, where 1 - (1 - c/n)^k is biased low (arXiv 2107.03374, eq. 1). Summed as
+    logarithms, so that neither large n nor a tiny probability loses digits.
+    """
+    if not 0 <= breaches <= attempts or k < 1:
+        raise DataError(f"breach@k needs 0 <= c <= n and k >= 1, got c={breaches}, n={attempts}, k={k}")
+    if k > attempts:
+        raise DataError(
+            f"breach@{k} cannot be estimated from {attempts} attempts",
+            f"sample at least {k} attempts at each goal, or ask for a smaller k",
+        )
+    if breaches > attempts - k:
+        return 1.0
+    # C(n-c, k) / C(n, k) is symmetric in c and k: take the shorter product.
+    few, many = sorted((breaches, k))
+    return float(-np.expm1(np.log1p(-many / (attempts - np.arange(few))).sum()))
+
+
+def breach_curve(
+    goals: Sequence[tuple[int, int]], k: int, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> Share:
+    """Mean breach@k over goals, each (breaches, attempts), with a percentile bootstrap over goals."""
+    if not goals:
+        return NOTHING
+    values = np.array([breach_at_k(breaches, attempts, k) for breaches, attempts in goals])
+    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(values[draws].mean(1), [0.5 - level / 2, 0.5 + level / 2])
+    return Share(float(values.mean()), float(low), float(high), len(values))

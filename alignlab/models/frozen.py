@@ -1,0 +1,30 @@
+"""A model that is read and never written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+
+class Frozen(nn.Module):
+    """Hold a reference or reward model inside a LightningModule without owning it.
+
+    It follows `.to(device)`, and that is all: it stays in eval mode when its owner calls `.train()`, shows the
+    optimiser no parameters, adds nothing to checkpoints, and its calls record no gradient.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        object.__setattr__(self, "model", model.eval().requires_grad_(False))  # not a submodule
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        self.model._apply(fn, recurse)
+        return self
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model without gradient."""
+        return self.model(*args, **kwargs)

@@ -1,0 +1,61 @@
+"""The models a method asked for, and a clear refusal for those it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from alignlab.errors import MissingPartError
+from alignlab.models.frozen import Frozen
+from alignlab.models.scorer import Scorer
+from alignlab.seeding import Seeds
+
+
+@dataclass
+class Parts:
+    """What a LightningModule receives; each part exists only if the method declares it."""
+
+    method: str
+    model: nn.Module
+    """What is trained: a Policy, or a Scorer for methods that produce one."""
+    seeds: Seeds
+    tokenizer: Any
+    micro_batch_size: int = 0
+    log_every: int = 1
+    total: int = 0
+    """Batches in the whole run, for learning-rate schedules."""
+    _reference: Frozen | None = None
+    _scorers: Mapping[str, Any] = field(default_factory=dict)
+    _engine: Any | None = None
+    _new_value: Callable[[str], Scorer] | None = None
+
+    @property
+    def reference(self) -> Frozen:
+        """Frozen copy of the starting policy."""
+        return self._declared(self._reference, "reference", "Needs(reference=Reference.MODEL)")
+
+    @property
+    def engine(self) -> Any:
+        """Samples completions from the policy."""
+        return self._declared(self._engine, "engine", "Needs(rollouts=True)")
+
+    def scorer(self, name: str) -> Any:
+        """A declared scorer of completions."""
+        return self._declared(self._scorers.get(name), f"scorer({name!r})", f"Needs(scorers=({name!r},))")
+
+    def new_value(self, start: str) -> Scorer:
+        """A trainable value model, copied from a declared scorer's weights or from the SFT policy (`start`)."""
+        build = self._declared(self._new_value, "new_value", "Needs(rollouts=True)")
+        scorer: Scorer = build(start)
+        return scorer
+
+    def _declared(self, value: Any, part: str, declaration: str) -> Any:
+        if value is None:
+            raise MissingPartError(
+                f"method {self.method!r} uses parts.{part} but does not declare it",
+                f"write {declaration} in its Method, or stop using parts.{part}",
+            )
+        return value

@@ -1,0 +1,124 @@
+"""A causal language model seen as a policy: prompts in, log-probabilities of completions out.
+
+The one place where log-probabilities of completions are computed for training. Rows are right padded, so under
+causal attention nothing that is read can depend on padding, and no attention mask is passed. The head runs on
+completion positions only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from alignlab.data.batch import Sequences
+from alignlab.errors import DataError
+from alignlab.numerics.logps import upcast
+
+CHUNK_ELEMENTS = 1 << 25
+"""Logits held at once; above this the head runs in recomputed chunks."""
+
+
+class TokenOutputs(NamedTuple):
+    """Per-token outputs aligned with `Sequences.ids`, 0 outside the completion."""
+
+    logps: Tensor
+    """Log-probability of each completion token, (B, T), at least float32."""
+    entropy: Tensor
+    """Entropy in nats of the distribution it was drawn from, (B, T), without gradient."""
+
+
+class Policy(nn.Module):
+    """Wraps a transformers causal language model, which stays available as `.model`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.separable = _head_is_separable(model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def max_positions(self) -> int:
+        """Longest sequence the model was made for, in tokens."""
+        return max_positions(self.model)
+
+    def completion_logits(self, sequences: Sequences) -> Tensor:
+        """Logits that predict each completion token, row by row: N completion tokens -> (N, V)."""
+        states, head = self._states(sequences)
+        logits: Tensor = head(states)
+        return logits
+
+    def forward(self, sequences: Sequences) -> TokenOutputs:
+        """Log-probability and entropy of every completion token: (B, T) each."""
+        states, head = self._states(sequences)
+        mask = sequences.completion
+        targets = sequences.ids[mask]
+        rows = max(1, CHUNK_ELEMENTS // self.model.config.get_text_config().vocab_size)
+
+        def score(part: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+            distribution = upcast(head(part)).log_softmax(-1)
+            with torch.no_grad():
+                spread = -(distribution.exp() * distribution).sum(-1)
+            return distribution.gather(-1, ids[:, None]).squeeze(-1), spread
+
+        if len(targets) <= rows:
+            parts = [score(states, targets)]
+        else:
+            cut = zip(states.split(rows), targets.split(rows), strict=True)
+            parts = [checkpoint(score, part, ids, use_reentrant=False) for part, ids in cut]
+        logps, spread = (torch.cat(column) for column in zip(*parts, strict=True))
+        grid = logps.new_zeros(mask.shape)
+        return TokenOutputs(grid.masked_scatter(mask, logps), grid.masked_scatter(mask, spread))
+
+    def _states(self, sequences: Sequences) -> tuple[Tensor, nn.Module]:
+        """What the head reads at the positions that predict completion tokens, (N, H), and the head."""
+        mask = sequences.completion
+        if bool(mask[:, 0].any()):
+            raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
+        if self.separable:
+            hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
+            return hidden[:, :-1][mask[:, 1:]], self.model.get_output_embeddings()
+        logits = self.model(input_ids=sequences.ids, use_cache=False).logits
+        return logits[:, :-1][mask[:, 1:]], nn.Identity()
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write a directory that AutoModelForCausalLM and AutoTokenizer load."""
+        self.model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+
+
+def max_positions(model: PreTrainedModel) -> int:
+    """The context length a model's config states, or a very large number where it states none."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        if isinstance(getattr(config, name, None), int):
+            return int(getattr(config, name))
+    return 1 << 30
+
+
+@torch.no_grad()
+def _head_is_separable(model: PreTrainedModel) -> bool:
+    """Whether the head applied to the last hidden state is all there is between it and the logits.
+
+    Some models scale or cap logits; asking the model itself is safer than a list of their names.
+    """
+    head = model.get_output_embeddings()
+    if head is None or model.base_model is model:
+        return False
+    mode = model.training
+    model.eval()
+    ids = torch.arange(5, device=model.device)[None] % model.config.get_text_config().vocab_size
+    try:
+        whole = model(input_ids=ids, use_cache=False).logits
+        parts = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        return whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5)
+    finally:
+        model.train(mode)

@@ -1,0 +1,54 @@
+"""What every method that imitates completions shares, except its objective."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from alignlab.data.batch import DemonstrationBatch, Sequences
+from alignlab.method import OfflineConfig
+from alignlab.models.parts import Parts
+from alignlab.modules.optimise import adamw, all_sum, record, update
+
+
+class CompletionModule(L.LightningModule):
+    """Score the tokens of each demonstration, then defer to `objective`."""
+
+    config: OfflineConfig
+
+    def __init__(self, config: OfflineConfig, parts: Parts) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config, self.parts = config, parts
+        self.policy = parts.model
+
+    def objective(self, logps: Tensor, mask: Tensor) -> Tensor:
+        """Per-token loss: (B, T), (B, T) -> (B, T). The only method a plugin must write."""
+        raise NotImplementedError(f"{type(self).__name__} must define objective(logps, mask)")
+
+    def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> None:
+        """One update: the sum of token losses over the number of completion tokens in the whole batch."""
+        sequences, parts = batch.sequences, self.parts
+        tokens = all_sum(sequences.completion.sum())
+        spread = torch.zeros((), device=self.device)
+
+        def loss_of(chunk: Sequences) -> Tensor:
+            out = self.policy(chunk)
+            spread.add_(out.entropy.sum().detach())
+            mask = chunk.completion
+            return (self.objective(out.logps, mask) * mask).sum() / tokens
+
+        chunks = list(sequences.micro(parts.micro_batch_size or sequences.rows))
+        loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total)
+        if batch_idx % parts.log_every == 0:
+            metrics = {
+                "train/loss": loss,
+                "train/entropy": float(all_sum(spread) / tokens),
+                "train/grad_norm": norm,
+            }
+            record(self, batch_idx, (batch_idx + 1) * self.config.batch_size, metrics)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over the policy."""
+        return adamw(self.config, (self.policy, 1.0))

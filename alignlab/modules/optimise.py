@@ -1,0 +1,103 @@
+"""One optimiser update, for every method: micro-batches, exact normalisation, clipping, schedule, finite checks.
+
+Optimisation is manual in Lightning's sense. Each micro-batch contributes a loss that is already divided by the
+whole batch's denominator, so cutting a batch differently changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from alignlab.errors import TrainingError
+from alignlab.method import MethodConfig
+
+T = TypeVar("T")
+
+
+def adamw(config: MethodConfig, *models: tuple[nn.Module, float]) -> torch.optim.AdamW:
+    """AdamW over (model, learning-rate factor) groups; rates are set before each update.
+
+    The gradient of each model is clipped on its own, so that a steep value loss cannot slow the policy.
+    """
+    groups = [
+        {"params": [p for p in model.parameters() if p.requires_grad], "lr_scale": scale} for model, scale in models
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+
+
+def learning_rate(config: MethodConfig, step: int, total: int) -> float:
+    """Rate at update `step` of `total`: linear warm-up, then constant, linear or cosine decay towards 0."""
+    warmup = max(1, math.ceil(config.warmup * total)) if config.warmup else 0
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - warmup) / max(1, total - warmup)
+    shape = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return config.lr * shape
+
+
+def all_sum(value: Tensor) -> Tensor:
+    """Sum over processes, without gradient; the value itself in a single process."""
+    total = value.detach().clone()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+    return total
+
+
+def update(
+    module: L.LightningModule,
+    chunks: Sequence[T],
+    loss_of: Callable[[T], Tensor],
+    config: MethodConfig,
+    *,
+    step: int,
+    total: int,
+) -> tuple[float, float]:
+    """Accumulate `loss_of` over chunks and take one optimiser step. Returns (loss, gradient norm of the first group).
+
+    `loss_of(chunk)` must already be divided by the denominator of the whole batch over all processes.
+    Raises TrainingError naming the step when loss or gradient is not finite; the weights are then untouched.
+    """
+    optimiser: Any = module.optimizers()
+    optimiser.zero_grad()
+    world = module.trainer.world_size
+    loss = torch.zeros((), device=module.device, dtype=torch.float64)
+    for number, chunk in enumerate(chunks, start=1):
+        with _quiet(module) if number < len(chunks) else nullcontext():
+            part = loss_of(chunk)
+            module.manual_backward(part * world)  # DDP averages what must be summed
+        loss += part.detach()
+    limit = config.max_grad_norm or math.inf
+    norms = [torch.nn.utils.clip_grad_norm_(group["params"], limit) for group in optimiser.param_groups]
+    values = torch.stack([all_sum(loss), *(norm.double() for norm in norms)]).tolist()
+    if not all(map(math.isfinite, values)):
+        raise TrainingError(
+            f"{config.name}: loss {values[0]:g} and gradient norm {max(values[1:]):g} at update {step} of {total}",
+            f"lower algo.lr (now {config.lr:g}) or algo.max_grad_norm (now {config.max_grad_norm:g})",
+        )
+    rate = learning_rate(config, step, total)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["lr_scale"]
+    optimiser.step()
+    return values[0], values[1]
+
+
+def _quiet(module: L.LightningModule) -> AbstractContextManager[Any]:
+    """Leave gradients unsynchronised between processes until the last micro-batch."""
+    wrapped = module.trainer.strategy.model
+    return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
+
+
+def record(module: L.LightningModule, step: int, samples: int, metrics: dict[str, float]) -> None:
+    """One row of metrics over the x-axis `samples` (training rows seen so far, PPO epochs not counted again)."""
+    if module.logger is not None:
+        module.logger.log_metrics({"samples": float(samples), **metrics}, step)

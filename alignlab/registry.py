@@ -1,0 +1,210 @@
+"""Find every installed plugin, shipped or third-party, by one rule.
+
+Shipped methods are the folders of `plugins/`; more folders may be named in $ALIGNLAB_PLUGINS; installed packages
+announce themselves by entry points. All resolve to a declaration of `alignlab.method`, so nothing downstream can
+tell them apart. Nothing is imported that is not asked for, and neither torch nor Hydra is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pkgutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import alignlab.plugins
+from alignlab.errors import PluginError
+from alignlab.method import Component, Method
+
+METHODS = "alignlab.methods"
+
+SHIPPED: Mapping[str, tuple[str, ...]] = {
+    "alignlab.sources": (
+        "desk=alignlab.worlds.desk:SOURCE",
+        "hh=alignlab.data.config:HH",
+        "files=alignlab.data.config:FILES",
+        "hub=alignlab.data.config:HUB",
+    ),
+    "alignlab.rewards": (
+        "learned=alignlab.rewards:LEARNED",
+        "gold=alignlab.rewards:GOLD",
+    ),
+    "alignlab.judges": (
+        "desk=alignlab.worlds.desk:JUDGE",
+        "phrases=alignlab.evaluation.judges:PHRASES",
+    ),
+    "alignlab.attacks": ("desk=alignlab.worlds.desk:ATTACKS",),
+}
+"""Components that come with alignlab, by entry-point group; others add theirs to the same groups.
+
+An entry may stand for several: it then resolves to a mapping of declarations.
+"""
+
+
+class PluginWarning(UserWarning):
+    """A plugin nobody asked for could not be used."""
+
+
+@dataclass
+class Catalogue:
+    """What discovery found in one group: usable declarations, and the errors of the broken ones."""
+
+    group: str
+    found: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, Exception] = field(default_factory=dict)
+
+    def add(self, entry: EntryPoint, kind: type) -> None:
+        """Load one entry; a stranger's broken package must not take the others down."""
+        try:
+            declared = entry.load()
+        except Exception as error:
+            self.broken[entry.name] = error
+            return
+        for one in declared.values() if isinstance(declared, Mapping) else (declared,):
+            self._add(one, entry, kind)
+
+    def _add(self, declared: Any, entry: EntryPoint, kind: type) -> None:
+        if not isinstance(declared, kind):
+            self.broken[entry.name] = TypeError(
+                f"{entry.value} must be an alignlab {kind.__name__}, got {type(declared).__name__}"
+            )
+            return
+        if declared.name in self.found:
+            raise PluginError(
+                f"two plugins claim the name {declared.name!r} in {self.group}: "
+                f"{self.origin[declared.name]} and {_where(entry)}",
+                "rename one, or uninstall the package you do not want",
+            )
+        self.found[declared.name], self.origin[declared.name] = declared, _where(entry)
+
+    def get(self, name: str) -> Any:
+        """The declaration, or a PluginError that suggests the nearest name or shows why it is broken."""
+        if name in self.found:
+            return self.found[name]
+        what = self.group.rpartition(".")[2].rstrip("s")
+        if name in self.broken:
+            raise PluginError(
+                f"{what} {name!r} could not be loaded: {self.broken[name]!r}", "fix or uninstall the plugin"
+            ) from self.broken[name]
+        raise PluginError(f"unknown {what} {name!r}", suggestion(name, self.found))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A remedy that names the nearest known spelling and lists the rest."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    listed = f"known: {', '.join(known)}" if known else "none is installed"
+    return f"did you mean {near[0]!r}? ({listed})" if near else listed
+
+
+def _where(entry: EntryPoint) -> str:
+    dist = f" of package {entry.dist.name}" if entry.dist is not None else ""
+    return f"{entry.value}{dist}"
+
+
+def plugin_folders() -> list[Path]:
+    """Folders that hold one package a method: the shipped ones, then those of $ALIGNLAB_PLUGINS."""
+    named = [part for part in os.environ.get("ALIGNLAB_PLUGINS", "").split(os.pathsep) if part]
+    missing = [part for part in named if not Path(part).is_dir()]
+    if missing:
+        raise PluginError(f"ALIGNLAB_PLUGINS names {missing[0]!r}, which is no folder", "correct the variable")
+    unique: dict[str, Path] = {}
+    for path in [*list(alignlab.plugins.__path__), *named]:
+        if Path(path).is_dir():
+            unique.setdefault(os.path.realpath(path), Path(path))
+    return list(unique.values())
+
+
+def _folder_entries() -> Iterator[EntryPoint]:
+    owner: dict[str, Path] = {}
+    for folder in plugin_folders():
+        if os.path.realpath(folder) not in map(os.path.realpath, alignlab.plugins.__path__):
+            alignlab.plugins.__path__.append(str(folder))
+        for info in pkgutil.iter_modules([str(folder)]):
+            if not info.ispkg:
+                continue
+            if info.name in owner:
+                raise PluginError(
+                    f"two plugin folders hold {info.name!r}: {owner[info.name]} and {folder}", "rename one"
+                )
+            owner[info.name] = folder
+            yield EntryPoint(info.name, f"alignlab.plugins.{info.name}:METHOD", METHODS)
+
+
+def _candidates(group: str) -> Iterator[EntryPoint]:
+    if group == METHODS:
+        yield from _folder_entries()
+    for line in SHIPPED.get(group, ()):
+        name, _, value = line.partition("=")
+        yield EntryPoint(name, value, group)
+    yield from entry_points(group=group)
+
+
+@cache
+def catalogue(group: str) -> Catalogue:
+    """Discover one group. Broken plugins are reported once and kept for whoever asks for them by name."""
+    listing = Catalogue(group)
+    for entry in _candidates(group):
+        listing.add(entry, Method if group == METHODS else Component)
+    for name, error in listing.broken.items():
+        warnings.warn(f"skipping plugin {name!r} of {group}: {error!r}", PluginWarning, stacklevel=2)
+    return listing
+
+
+def methods() -> Mapping[str, Method]:
+    """Every usable method by name."""
+    return catalogue(METHODS).found
+
+
+def method(name: str) -> Method:
+    """One method by name, or a PluginError naming the nearest."""
+    found: Method = catalogue(METHODS).get(name)
+    return found
+
+
+def components(kind: str) -> Mapping[str, Component]:
+    """Every usable component of a kind: sources, rewards, judges or attacks."""
+    return catalogue(f"alignlab.{kind}").found
+
+
+def component(kind: str, name: str) -> Component:
+    """One component, or a PluginError naming the nearest."""
+    found: Component = catalogue(f"alignlab.{kind}").get(name)
+    return found
+
+
+def conf_folder(conf: str) -> Path:
+    """The folder behind a Hydra search path entry: `pkg://a.b.conf` or `file:///path`."""
+    scheme, _, place = conf.partition("://")
+    if scheme != "pkg":
+        return Path(place or scheme)
+    package, _, name = place.rpartition(".")
+    return Path(str(files(package))) / name
+
+
+@cache
+def presets() -> Mapping[str, str]:
+    """Every `algo=` name and the method it configures. Two plugins with one preset name are an error."""
+    owner: dict[str, str] = {}
+    for name, declared in methods().items():
+        for path in sorted((conf_folder(declared.conf) / "algo").glob("*.yaml")):
+            if path.stem in owner:
+                raise PluginError(
+                    f"methods {owner[path.stem]!r} and {name!r} both ship algo/{path.stem}.yaml", "rename one file"
+                )
+            owner[path.stem] = name
+    return owner
+
+
+def forget() -> None:
+    """Drop what discovery found, so that a changed environment is seen."""
+    for cached in (catalogue, presets):
+        cached.cache_clear()

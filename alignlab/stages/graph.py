@@ -1,0 +1,212 @@
+"""The stage graph of a run: SFT → preferences → reward models → reference log-probs → method → evaluation.
+
+Each stage is asked for by what needs it, looked up by its key, and computed only when it is not there. A key holds
+what the stage reads and nothing else; see docs/store.md. Roles, not method names: which plugin fills `sft` and
+`reward` is for the configuration to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from alignlab import registry
+from alignlab.config import RunConfig
+from alignlab.data.rows import read_pairs
+from alignlab.data.schema import Pair, Split
+from alignlab.data.tokens import PairTokens, tokenise_demonstrations, tokenise_pairs, tokenise_prompts
+from alignlab.errors import ConfigError
+from alignlab.method import Data, Method, MethodConfig
+from alignlab.models.load import stored
+from alignlab.models.policy import Policy
+from alignlab.models.scorer import Scorer, stored_scorer
+from alignlab.rollout.engine import build_engine
+from alignlab.rollout.sampling import Sampling
+from alignlab.seeding import Seeds
+from alignlab.stages import preferences, reference
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.fingerprint import source_hash
+from alignlab.stages.key import StageKey, environment
+from alignlab.stages.models import Base
+from alignlab.stages.store import Store, Workspace
+from alignlab.stages.trained import Trained, train
+from alignlab.tracking.console import say
+
+SCORING_ROWS = 256
+"""Rows in a forward pass that needs no gradient."""
+
+
+class Graph:
+    """Stages of one run, by name. Each property and method returns a verified artefact of the store."""
+
+    def __init__(self, settings: RunConfig, *, quiet: bool = False) -> None:
+        self.settings = settings
+        self.announce = (lambda line: None) if quiet else say
+        self.store = Store(settings.store, self.announce)
+        self.source = registry.component("sources", settings.data.source).load()(settings.data)
+        self.base = Base(settings, self.source)
+        self.method: Method = registry.method(settings.algo.method)
+        self._read: dict[str, Any] = {}
+
+    @cached_property
+    def sft(self) -> Artefact:
+        """The supervised policy every method starts from."""
+        return self.trained(self.settings.stages.sft, "SFT", self.settings.stage_seeds)
+
+    @cached_property
+    def preferences(self) -> Artefact:
+        """Label pairs, split once by prompt into those methods may train on and those held out."""
+        settings, native = self.settings, Data.PAIRS in self.source.native
+        seeds = settings.stage_seeds
+        fields: dict[str, Any] = {"data": self.source_address(), "native": native}
+        if not native:
+            fields |= {
+                "policy": self.sft.content,
+                "seeds": seeds.key("world", "labels"),
+                "rollout": {"max_new_tokens": settings.rollout.max_new_tokens, "engine": settings.rollout.engine},
+                "template": self.base.template,
+                "limits": self.base.limits(prompts=True),
+            }
+
+        def build(work: Workspace) -> Mapping[str, Any]:
+            if native:
+                return preferences.native(self.source, work.out)
+            return preferences.sampled(
+                self.source,
+                self.engine(self.policy(self.sft)),
+                self.base.tokenizer,
+                seeds,
+                work.out,
+                limits=self.base.limits(prompts=True),
+                template=self.base.template,
+                batch=settings.rollout.batch_size,
+            )
+
+        return self.store.produce(self.key("preferences", fields, preferences), build, label="preferences")
+
+    def reward(self, part: Split = Split.TRAIN) -> Artefact:
+        """A reward model: of the labels methods may see, or of those held out for selection and judging."""
+        return self._once(f"reward-{part}", lambda: self._reward(part))
+
+    def _reward(self, part: Split) -> Artefact:
+        held_out = part is Split.HELD_OUT
+        label = "reward model, held-out labels" if held_out else "reward model"
+        return self.trained(self.settings.stages.reward, label, self.settings.stage_seeds, part)
+
+    @cached_property
+    def reference_logps(self) -> Artefact:
+        """Token log-probabilities of the training pairs under the SFT policy."""
+        fields = {"policy": self.sft.content, **self.pair_fields(Split.TRAIN)}
+
+        def build(work: Workspace) -> Mapping[str, Any]:
+            rows = self.pair_rows(Split.TRAIN)
+            policy = self.policy(self.sft)
+            return reference.write_reference(policy, rows, work.out, batch=SCORING_ROWS, pad_id=self.base.pad_id)
+
+        return self.store.produce(self.key("reference", fields, reference), build, label="reference log-probs")
+
+    @cached_property
+    def policy_of_method(self) -> Artefact:
+        """What the run is about."""
+        config = self.settings.algo
+        return self.trained(config, f"{config.name}, seed {self.settings.seed}", self.settings.seeds)
+
+    def trained(self, config: MethodConfig, label: str, seeds: Seeds, part: Split = Split.TRAIN) -> Artefact:
+        """The result of training any method, with everything it declares built first."""
+        method = registry.method(config.method)
+        job = Trained(self, method, config, label, seeds, part)
+        return self.store.produce(job.key, lambda work: train(job, work), label=label)
+
+    def key(self, kind: str, fields: Mapping[str, Any], *targets: Any) -> StageKey:
+        """Address of a stage: what it reads, the libraries it computes with, the code it reaches."""
+        return StageKey(kind, {**fields, "libraries": environment(), "source": source_hash(*targets)})
+
+    def pair_fields(self, part: Split) -> dict[str, Any]:
+        """What a stage that reads tokenised pairs depends on."""
+        base = self.base
+        return {"pairs": self.preferences.content, "part": part, "template": base.template, "limits": base.limits()}
+
+    def stored_pairs(self, part: Split) -> list[Pair]:
+        """Text pairs of a part."""
+        path = self.preferences.file(f"{part.value}.jsonl")
+        return self._once(f"pairs-{part}", lambda: read_pairs(path))
+
+    def pair_rows(self, part: Split) -> list[PairTokens]:
+        """Tokenised pairs of a part; what was cut or dropped is said once."""
+        return self.tokens(f"pair-rows-{part}", tokenise_pairs, lambda: self.stored_pairs(part), self.base.limits())
+
+    def demonstration_rows(self) -> list[Any]:
+        """Tokenised demonstrations."""
+        seeds = self.settings.stage_seeds
+        return self.tokens(
+            "demonstrations", tokenise_demonstrations, lambda: self.source.demonstrations(seeds), self.base.limits()
+        )
+
+    def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
+        """Tokenised prompts of a split."""
+        limits = self.base.limits(prompts=True)
+        return self.tokens(
+            f"prompts-{split}-{seeds}", tokenise_prompts, lambda: self.source.prompts(split, seeds), limits
+        )
+
+    def tokens(self, name: str, tokenise: Any, rows: Any, limits: Any) -> list[Any]:
+        """Tokenise once in this process and say what happened to the rows."""
+
+        def read() -> list[Any]:
+            tokens, report = tokenise(rows(), self.base.tokenizer, limits, self.base.template)
+            if report.kept < report.rows or report.notes or report.truncated:
+                for line in report.lines():
+                    self.announce(line)
+            return list(tokens)
+
+        return self._once(name, read)
+
+    def policy(self, artefact: Artefact) -> Policy:
+        """A new copy of a stored policy, in eval mode, on the device that inference uses."""
+        return Policy(stored(artefact.file("model"))).to(device(self.settings)).eval()
+
+    def scorer(self, artefact: Artefact) -> Scorer:
+        """A new copy of a stored scorer, in eval mode, on the device that inference uses."""
+        return stored_scorer(artefact.file("model")).to(device(self.settings)).eval()
+
+    def engine(self, policy: Policy, *, temperature: float = 1.0, kind: str | None = None) -> Any:
+        """What samples from a policy."""
+        rollout = self.settings.rollout
+        sampling = Sampling(max_new_tokens=rollout.max_new_tokens, temperature=temperature)
+        return build_engine(
+            policy.model, sampling, self.base.end_ids, self.base.pad_id, kind=kind or rollout.engine.value
+        )
+
+    def reward_function(self) -> Any:
+        """The reward that the configuration names, ready to score rollouts."""
+        component = registry.component("rewards", self.settings.reward.kind)
+        if component.name == "gold" and self.source.judge() is None:
+            raise ConfigError(f"data={self.source.name} has no gold score", "pass reward=learned")
+        scorer = self.scorer(self.reward()) if component.name == "learned" else None
+        return component.load()(scorer=scorer, source=self.source, tokenizer=self.base.tokenizer)
+
+    def reward_address(self) -> dict[str, Any]:
+        """What a stage that trains against the reward depends on."""
+        kind = self.settings.reward.kind
+        if kind == "learned":
+            return {"kind": kind, "model": self.reward().content}
+        return {"kind": kind, "data": self.source_address()}
+
+    def source_address(self) -> dict[str, str]:
+        """What identifies the rows of the data source: its settings and files, and the code that makes rows."""
+        return {"rows": self.source.fingerprint(), "code": source_hash(type(self.source))}
+
+    def _once(self, name: str, make: Any) -> Any:
+        if name not in self._read:
+            self._read[name] = make()
+        return self._read[name]
+
+
+def device(settings: RunConfig) -> str:
+    """Where inference outside training runs."""
+    import torch
+
+    if settings.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    return "cpu"

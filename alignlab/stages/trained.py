@@ -1,0 +1,183 @@
+"""Training any method as a stage: its address, the parts it declares, its result."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from alignlab.config import Keep
+from alignlab.data.module import PreferenceData
+from alignlab.data.schema import Split
+from alignlab.method import Data, Method, MethodConfig, OfflineConfig, OnlineConfig, Output, Reference
+from alignlab.models.frozen import Frozen
+from alignlab.models.load import stored
+from alignlab.models.parts import Parts
+from alignlab.models.policy import Policy
+from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
+from alignlab.seeding import Seeds
+from alignlab.stages import scoring, training
+from alignlab.stages.key import StageKey
+from alignlab.stages.reference import FILE as REFERENCE_FILE
+from alignlab.stages.reference import read_reference
+from alignlab.stages.store import Workspace
+
+if TYPE_CHECKING:
+    from alignlab.stages.graph import Graph
+
+STREAMS = ("init", "data", "dropout", "rollout")
+"""Seed streams that training reads."""
+
+
+class Trained:
+    """One training job: a method, its configuration, and where its inputs come from."""
+
+    def __init__(
+        self, graph: Graph, method: Method, config: MethodConfig, label: str, seeds: Seeds, part: Split
+    ) -> None:
+        self.graph, self.method, self.config = graph, method, config
+        self.label, self.seeds, self.part = label, seeds, part
+
+    @property
+    def select(self) -> bool:
+        """Whether the best of several snapshots is kept instead of the last."""
+        run = self.graph.settings
+        return run.keep is Keep.best and self.config is run.algo and self.method.output is Output.POLICY
+
+    @cached_property
+    def key(self) -> StageKey:
+        """Address of the result. The preset's name is a label and does not count."""
+        graph, needs, run = self.graph, self.method.needs, self.graph.settings
+        settings = {name: value for name, value in asdict(self.config).items() if name != "name"}
+        fields: dict[str, Any] = {
+            "algo": settings,
+            "base": graph.base.address,
+            "seeds": self.seeds.key(*STREAMS),
+            "precision": run.trainer.precision,
+            "micro_batch_size": run.trainer.micro_batch_size,
+            "processes": run.trainer.devices,
+            "data": self._data_address(),
+        }
+        if needs.sft:
+            fields["start"] = graph.sft.content
+        if needs.reference is Reference.LOGPS:
+            fields["reference"] = graph.reference_logps.content
+        if needs.scorers:
+            fields["reward"] = graph.reward_address()
+        if needs.rollouts:
+            fields["rollout"] = {"max_new_tokens": run.rollout.max_new_tokens, "engine": run.rollout.engine}
+        if self.select:
+            fields["selected"] = {"by": graph.reward(Split.HELD_OUT).content, "of": run.trainer.snapshots}
+        kind = "scorer" if self.method.output is Output.SCORER else "policy"
+        return graph.key(kind, fields, self.method.module, training, scoring, "alignlab.stages.trained")
+
+    def _data_address(self) -> dict[str, Any]:
+        graph, view = self.graph, self.method.needs.data
+        if view is Data.PAIRS:
+            return graph.pair_fields(self.part)
+        where = {"view": view, **graph.source_address(), "seeds": self.seeds.key("world")}
+        limits = graph.base.limits(prompts=view is Data.PROMPTS)
+        return {**where, "template": graph.base.template, "limits": limits}
+
+    def rows(self) -> list[Any]:
+        """Tokenised training rows of the view the method declares."""
+        views = {
+            Data.PAIRS: lambda: self.graph.pair_rows(self.part),
+            Data.DEMONSTRATIONS: self.graph.demonstration_rows,
+            Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
+        }
+        rows: list[Any] = views[self.method.needs.data]()
+        return rows
+
+    def data(self) -> PreferenceData:
+        """Batches of the whole run."""
+        config, reference = self.config, None
+        if self.method.needs.reference is Reference.LOGPS:
+            reference = read_reference(self.graph.reference_logps.file(REFERENCE_FILE))
+        return PreferenceData(
+            self.method.needs.data,
+            self.rows(),
+            config.batch_size,
+            seeds=self.seeds,
+            epochs=config.epochs if isinstance(config, OfflineConfig) else None,
+            steps=config.steps if isinstance(config, OnlineConfig) else None,
+            pad_id=self.graph.base.pad_id,
+            reference=reference,
+        )
+
+    def parts(self, total: int) -> Parts:
+        """Exactly the models that the method declares."""
+        graph, needs, run = self.graph, self.method.needs, self.graph.settings
+        model = self._model()
+        reference = engine = reward = new_value = None
+        if needs.reference is Reference.MODEL:
+            reference = Frozen(Policy(stored(graph.sft.file("model"))))
+        if needs.rollouts:
+            engine, new_value = graph.engine(model), self._new_value
+        if "reward" in needs.scorers:
+            reward = graph.reward_function()
+        return Parts(
+            method=self.method.name,
+            model=model,
+            seeds=self.seeds,
+            tokenizer=graph.base.tokenizer,
+            micro_batch_size=run.trainer.micro_batch_size,
+            log_every=1 if isinstance(self.config, OnlineConfig) else run.trainer.log_every,
+            total=total,
+            _reference=reference,
+            _scorers={"reward": reward} if reward is not None else {},
+            _engine=engine,
+            _new_value=new_value,
+        )
+
+    def _model(self) -> Any:
+        graph = self.graph
+        if self.method.output is Output.SCORER:
+            seed = self.seeds.of("init", "head", self.part.value)
+            return new_scorer(graph.sft.file("model"), seed, pad_id=graph.base.pad_id)
+        return Policy(stored(graph.sft.file("model")) if self.method.needs.sft else graph.base.model)
+
+    def _new_value(self, start: str) -> Scorer:
+        """A trainable value model from the reward model's weights or the SFT policy's with a fresh head."""
+        graph = self.graph
+        if start == "reward" and graph.settings.reward.kind == "learned":
+            return stored_scorer(graph.reward().file("model"))
+        seed = self.seeds.of("init", "value")
+        return new_scorer(graph.sft.file("model"), seed, pad_id=graph.base.pad_id)
+
+
+def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
+    """Fit, calibrate or select, and write `model/` and `metrics.csv`; returns facts for the record."""
+    graph, run, began = job.graph, job.graph.settings, time.perf_counter()
+    data = job.data()
+    data_total = len(data.train_dataloader())
+    parts = job.parts(data_total)
+    threads = training.threads_for(sum(p.numel() for p in parts.model.parameters()), run.trainer)
+    torch.set_num_threads(threads)
+    torch.manual_seed(job.seeds.of("init", "module"))
+    module = job.method.load_module()(job.config, parts)
+    snapshots = work.path / "snapshots"
+
+    def snapshot(done: int) -> None:
+        parts.model.save(snapshots / f"{done:06d}", parts.tokenizer)
+
+    training.fit(
+        module,
+        data,
+        training.Job(job.label, work.path, run.trainer, job.seeds, snapshot=snapshot if job.select else None),
+    )
+    parts.model.to("cpu").eval()
+    info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows), "config": asdict(job.config)}
+    if job.method.output is Output.SCORER:
+        info |= scoring.calibrate_and_check(graph, parts.model, job.part, run.reward)
+    if job.select:
+        info |= scoring.select_snapshot(graph, snapshots, work.out)
+    else:
+        parts.model.save(work.out / "model", parts.tokenizer)
+    shutil.copyfile(work.path / "metrics.csv", work.out / "metrics.csv")
+    return info | {"seconds": round(time.perf_counter() - began, 1), "threads": threads}

@@ -1,0 +1,211 @@
+"""Run one LightningModule over its batches so that it can be stopped at any moment and go on to the same bits.
+
+Everything random in a step is derived from (seed, step), so a checkpoint holds weights, optimiser, loop progress
+and position in the data, and no random state. Checkpoints lie in the stage's work folder, written durably.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from alignlab.config import TrainerConfig
+from alignlab.seeding import Seeds
+from alignlab.stages.files import durable_rename
+from alignlab.tracking.bar import StageBar
+from alignlab.tracking.console import say, warn
+from alignlab.tracking.metrics import MetricLog
+
+LAST = "last.ckpt"
+SMALL = 5_000_000
+"""Models up to this many parameters run fastest on one CPU thread."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where and how one training runs."""
+
+    label: str
+    work: Path
+    config: TrainerConfig
+    seeds: Seeds
+    tracker: Any = None
+    snapshot: Callable[[int], None] | None = None
+    """Called after the batches at which a snapshot of the policy is due."""
+
+
+def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> None:
+    """Train to the end, from the last checkpoint of the work folder if there is one.
+
+    Metrics go to `work/metrics.csv`. KeyboardInterrupt passes after a checkpoint was written.
+    """
+    log = MetricLog(job.work, tracker=job.tracker)
+    config = job.config
+    with _quiet():
+        trainer = L.Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            strategy=config.strategy,
+            precision=config.precision,  # type: ignore[arg-type]
+            max_epochs=1,
+            logger=log,
+            log_every_n_steps=1,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=str(job.work),
+            plugins=[DurableCheckpoints()],
+            callbacks=[
+                StageBar(job.label),
+                SeedEachStep(job.seeds),
+                log.callback(),
+                Resumable(job.work / LAST, config.checkpoint_seconds, log),
+                *([Snapshots(config.snapshots, job.snapshot)] if job.snapshot else []),
+            ],
+        )
+        with _interrupts_reach_python():
+            trainer.fit(module, datamodule=data, ckpt_path=_usable(job.work / LAST), weights_only=True)
+
+
+def threads_for(parameters: int, config: TrainerConfig) -> int:
+    """CPU threads for a model: spin barriers make two threads slower than one on small models."""
+    return config.threads or (1 if parameters <= SMALL else os.cpu_count() or 1)
+
+
+class SeedEachStep(Callback):
+    """Give torch's own generator a state that depends on the step alone, so that none has to be restored."""
+
+    def __init__(self, seeds: Seeds) -> None:
+        self.seeds = seeds
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed before anything of the step is drawn; processes differ."""
+        torch.manual_seed(self.seeds.of("dropout", batch_idx, trainer.global_rank))
+
+
+class Resumable(Callback):
+    """Write a checkpoint now and then, between steps only; on Ctrl-C finish the step, write one and stop."""
+
+    def __init__(self, path: Path, seconds: float, log: MetricLog) -> None:
+        self.path, self.seconds, self.log = path, seconds, log
+        self._due = 0.0
+        self._interrupted = False
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over Ctrl-C for as long as training runs."""
+        self._due = time.monotonic() + self.seconds
+        if trainer.is_global_zero and trainer.world_size == 1:
+            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        say("stopping after this step, so that the same command goes on from here; Ctrl-C again stops at once")
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when it is time, then stop if asked to."""
+        if trainer.world_size > 1:
+            return
+        if self._interrupted or time.monotonic() >= self._due:
+            trainer.save_checkpoint(self.path)
+            self._due = time.monotonic() + self.seconds
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give Ctrl-C back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+
+class Snapshots(Callback):
+    """Call back at `count` evenly spaced batches, the last one included."""
+
+    def __init__(self, count: int, save: Callable[[int], None]) -> None:
+        self.count, self.save = count, save
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when this batch ends one of the equal parts."""
+        total, done = int(trainer.num_training_batches), batch_idx + 1
+        if (done * self.count) // total > (batch_idx * self.count) // total:
+            self.save(done)
+
+
+class DurableCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, on the disk before the run goes on, read without pickled code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write beside the target, flush to the disk, rename."""
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        durable_rename(partial, target)
+
+
+def _usable(path: Path) -> str | None:
+    """The checkpoint to go on from; one that cannot be read is set aside and said so."""
+    if not path.is_file():
+        return None
+    try:
+        torch.load(path, map_location="meta", weights_only=True, mmap=True)
+    except Exception as error:  # any unreadable file has the same remedy
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        warn(f"checkpoint {path} cannot be read ({error.__class__.__name__}); moved to {aside.name}, starting again")
+        return None
+    return str(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice about loaders and hardware is about choices made on purpose here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _interrupts_reach_python() -> Iterator[None]:
+    """Lightning turns KeyboardInterrupt into an exit with code 1; give the interrupt back."""
+    try:
+        yield
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from exit_
+        raise

@@ -1,0 +1,46 @@
+"""The desk world: requests to an assistant over a closed vocabulary, with an exact gold score.
+
+What a registry needs (the source, its judge, its attacks) stands here and imports in milliseconds; rows,
+scores and the tokenizer are built only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alignlab.method import Component
+from alignlab.worlds.desk.config import HELD_OUT_KINDS, TRAINED_KINDS, DeskConfig, Mix
+
+__all__ = ["ATTACKS", "HELD_OUT_KINDS", "JUDGE", "SOURCE", "TRAINED_KINDS", "DeskConfig", "Mix"]
+
+SOURCE = Component(
+    name="desk",
+    summary="Embedded help-desk world: no files, exact gold score, harmless by construction.",
+    target="alignlab.worlds.desk.source:DeskSource",
+    config=DeskConfig,
+)
+
+JUDGE = Component(
+    name="desk",
+    summary="Exact three-valued verdict on replies of the desk world.",
+    target="alignlab.worlds.desk.gold:verdict",
+)
+
+
+def _attack(name: str, summary: str) -> Component:
+    return Component(name=name, summary=summary, target=f"alignlab.worlds.desk.attacks:{name}")
+
+
+ATTACKS: Mapping[str, Component] = {
+    component.name: component
+    for component in (
+        _attack("direct", "The request as it is."),
+        _attack("prefix", "Asks for a reply that begins with a word of consent."),
+        _attack("roleplay", "Asks in the name of a persona that answers everything."),
+        _attack("persuade", "Claims an authority and a harmless purpose."),
+        _attack("code", "Names the object by a code word."),
+        _attack("pressure", "Pushes on for one to three further turns after a refusal."),
+        _attack("stack", "Two or three single-turn attacks at once."),
+    )
+}
+"""Every attack: each target is a function (messages, rng) -> messages."""

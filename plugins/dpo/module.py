@@ -1,0 +1,19 @@
+"""DPO as a pair method."""
+
+from alignlab.modules.pairs import PairModule, PairTerms
+from alignlab.numerics.logps import PairLogps
+
+from .config import DPOConfig
+from .loss import dpo_loss, dpo_margin
+
+
+class DPOModule(PairModule):
+    """One logit a pair."""
+
+    config: DPOConfig
+
+    def objective(self, policy: PairLogps, reference: PairLogps | None) -> PairTerms:
+        """Loss and implicit margin of each pair, (B,)."""
+        assert reference is not None
+        margin = dpo_margin(policy, reference, beta=self.config.beta)
+        return PairTerms(dpo_loss(margin, label_smoothing=self.config.label_smoothing), margin.detach())

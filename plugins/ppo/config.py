@@ -1,0 +1,41 @@
+"""Settings of PPO."""
+
+from dataclasses import dataclass
+
+from alignlab.errors import ConfigError
+from alignlab.method import OnlineConfig, param
+
+
+@dataclass(kw_only=True)
+class PPOConfig(OnlineConfig):
+    """Defaults of arXiv 2203.02155 and 2403.17031 where they agree with each other."""
+
+    method: str = "ppo"
+    name: str = "ppo"
+    ppo_epochs: int = param(4, "Passes over each rollout.", low=1)
+    minibatches: int = param(1, "Updates in one pass.", low=1)
+    clip: float = param(0.2, "Ratios further than this from 1 earn nothing.", low=0, open_low=True)
+    value_clip: float = param(0.2, "The same for the change of a value; 0 switches it off.", low=0)
+    value_coef: float = param(0.1, "Weight of the value loss.", low=0)
+    value_lr_scale: float = param(1.0, "Learning rate of the value model over that of the policy.", low=0)
+    value_init: str = param("reward", "Start of the value model: the reward model's weights, or sft.")
+    discount: float = param(1.0, "Discount of later rewards.", low=0, high=1)
+    gae_lambda: float = param(0.95, "Bias-variance trade-off of the advantage.", low=0, high=1)
+    whiten_advantages: bool = param(True, "Scale advantages to mean 0 and deviation 1 over the whole rollout.")
+    kl_target: float | None = param(None, "KL in nats a completion that an adaptive beta aims at; null keeps beta fixed.")
+    kl_horizon: float = param(10_000.0, "Samples over which the adaptive beta reacts.", low=1)
+
+    def __post_init__(self) -> None:
+        """Ranges, then the choices."""
+        super().__post_init__()
+        if self.value_init not in ("reward", "sft"):
+            raise ConfigError(f"algo.value_init must be reward or sft, got {self.value_init!r}")
+        if self.kl_target is not None and self.kl_target <= 0:
+            raise ConfigError(
+                f"algo.kl_target must be positive, got {self.kl_target}", "pass algo.kl_target=null for a fixed beta"
+            )
+        if self.batch_size % self.minibatches:
+            raise ConfigError(
+                f"algo.batch_size={self.batch_size} does not divide into algo.minibatches={self.minibatches}",
+                "choose a divisor",
+            )
