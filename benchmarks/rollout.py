@@ -133,9 +133,7 @@ def main() -> None:
         speeds = measure(SHAPES[name], arguments.repeats)
         for engine, rounds in speeds.items():
             ratios = [own / base for own, base in zip(rounds, speeds["generate"], strict=True)]
-            table.add_row(
-                name, engine, f"{statistics.median(rounds):,.0f}", f"{statistics.median(ratios):.2f}"
-            )
+            table.add_row(name, engine, f"{statistics.median(rounds):,.0f}", f"{statistics.median(ratios):.2f}")
     results.print(table)
 
 

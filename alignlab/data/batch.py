@@ -43,24 +43,24 @@ class Sequences(NamedTuple):
         """Completion tokens of each row, the end token included, (B,) long."""
         return self.completion.sum(-1)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Sequences:
         """The same rows on another device."""
-        return self._make(field.to(device, non_blocking=non_blocking) for field in self)
+        return Sequences(*(field.to(device, non_blocking=non_blocking) for field in self))
 
-    def select(self, index: Tensor | slice) -> Self:
+    def select(self, index: Tensor | slice) -> Sequences:
         """Some rows, at unchanged width."""
-        return self._make(field[index] for field in self)
+        return Sequences(*(field[index] for field in self))
 
-    def trim(self) -> Self:
+    def trim(self) -> Sequences:
         """Without the columns on the right that are padding in every row.
 
         Tensors aligned with the untrimmed `ids` stay aligned after `[:, :ids.shape[1]]`.
         """
         used = self.attention.any(0).nonzero()
         width = int(used[-1]) + 1 if len(used) else 0
-        return self._make(field[:, :width] for field in self)
+        return Sequences(*(field[:, :width] for field in self))
 
-    def micro(self, rows: int) -> Iterator[Self]:
+    def micro(self, rows: int) -> Iterator[Sequences]:
         """Slices of at most `rows` rows in order, each trimmed to its own longest row."""
         for start in range(0, self.rows, rows):
             yield self.select(slice(start, start + rows)).trim()
@@ -79,7 +79,7 @@ class Sequences(NamedTuple):
         `values[row]` has `lengths[row]` entries. Inverse of `gather`.
         """
         out = torch.zeros(self.ids.shape, dtype=torch.float32, device=self.ids.device)
-        flat = np.concatenate([np.asarray(value, np.float32) for value in values]) if len(values) else []
+        flat = np.concatenate([np.zeros(0), *values])
         out[self.completion] = torch.as_tensor(flat, dtype=torch.float32, device=self.ids.device)
         return out
 

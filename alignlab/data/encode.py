@@ -76,7 +76,8 @@ class Encoder:
             return list(completion.ids)
         if prompt.text is not None:
             return [*self._follow(prompt, Answer("", completion.text, "")), self.text_end]
-        return [*self._follow(prompt, self.template.answer(prompt, completion.text)), self.end]
+        answer = self.template.answer(prompt, completion.text, self._prompt(prompt)[0])
+        return [*self._follow(prompt, answer), self.end]
 
     def _follow(self, prompt: Prompt, answer: Answer) -> list[int]:
         """Ids of an answer's text, such that the prompt's ids stay what they are."""
@@ -100,7 +101,8 @@ class Encoder:
     def _ids(self, text: str, markup: bool) -> list[int]:
         if not text:
             return []
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not markup)
+        # verbose=False: rows beyond the model's context are cut or dropped later, and counted.
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not markup, verbose=False)
         return list(encoded["input_ids"])
 
     def _start(self, ids: list[int]) -> list[int]:

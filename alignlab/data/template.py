@@ -34,17 +34,24 @@ class Answer:
 
 
 class Template(Protocol):
-    """Conversation to text. `markup` says whether special tokens in the text are to be read as such."""
+    """Conversation to text."""
 
-    name: str
-    markup: bool
+    @property
+    def name(self) -> str:
+        """As in `data.template`."""
+        ...
+
+    @property
+    def markup(self) -> bool:
+        """Whether special tokens in the text are to be read as such."""
+        ...
 
     def prompt(self, prompt: Prompt) -> str:
         """Text up to where the answer begins."""
         ...
 
-    def answer(self, prompt: Prompt, text: str) -> Answer:
-        """The answer that continues `prompt(prompt)`."""
+    def answer(self, prompt: Prompt, text: str, start: str) -> Answer:
+        """The answer that continues `start`, which is `prompt(prompt)`."""
         ...
 
     @property
@@ -70,7 +77,7 @@ class PlainTemplate:
         turns = [f"{self._mark(m.role, prompt)} {m.content.strip()}" for m in prompt.messages]
         return self.start + self.separator.join([*turns, self._mark("assistant", prompt)])
 
-    def answer(self, prompt: Prompt, text: str) -> Answer:
+    def answer(self, prompt: Prompt, text: str, start: str) -> Answer:
         """One space, then the text without outer white space."""
         return Answer(" ", text.strip(), "")
 
@@ -95,7 +102,7 @@ class BareTemplate:
         """Contents, each followed by a line feed."""
         return "".join(f"{message.content}\n" for message in prompt.messages)
 
-    def answer(self, prompt: Prompt, text: str) -> Answer:
+    def answer(self, prompt: Prompt, text: str, start: str) -> Answer:
         """The text as it stands."""
         return Answer("", text, "")
 
@@ -121,13 +128,13 @@ class ModelTemplate:
         """The conversation with the generation marker."""
         return self._apply(prompt.messages, prompt, add_generation_prompt=True)
 
-    def answer(self, prompt: Prompt, text: str) -> Answer:
+    def answer(self, prompt: Prompt, text: str, start: str) -> Answer:
         """What the whole conversation adds to the prompt, up to its end token.
 
         Raises DataError when the template changes earlier turns or the answer itself.
         """
         whole = self._apply([*prompt.messages, Message("assistant", text)], prompt)
-        start, follows = self.prompt(prompt), True
+        follows = True
         if not whole.startswith(start):
             # The generation marker may differ from how an answer opens (an opened block of reasoning); only the
             # conversation up to it must be the same.

@@ -118,7 +118,9 @@ class Report:
     truncated: int = 0
     """Prompts that lost tokens on the left."""
     too_long: int = 0
-    """Dropped: the completion does not fit, or leaves too little of the prompt."""
+    """Dropped: the completion leaves less than `min_prompt` of the prompt."""
+    long_completion: int = 0
+    """Dropped: the completion exceeds `max_completion`."""
     identical: int = 0
     """Dropped: both completions of a pair are the same."""
     empty: int = 0
@@ -133,10 +135,17 @@ class Report:
     """Tokens of the longest kept row."""
     notes: list[str] = field(default_factory=list)
 
+    def remedy(self) -> str:
+        """What would keep more rows."""
+        if self.long_completion > self.too_long:
+            return "raise data.max_completion, and data.max_length with it"
+        return "raise data.max_length" if self.too_long else "check the data"
+
     def lines(self) -> list[str]:
         """One sentence a line for the terminal; silent about what did not happen."""
         dropped = [
             (self.too_long, f"dropped, too long for max_length={self.limits.max_length}"),
+            (self.long_completion, f"dropped, completion beyond max_completion={self.limits.max_completion}"),
             (self.identical, "dropped, both completions the same"),
             (self.empty, "dropped, empty completion"),
             (self.truncated, "prompts shortened on the left"),
@@ -169,7 +178,7 @@ class _Run:
             self.report.empty += 1
             return None
         self.conversations |= prompt.text is None
-        start = self.encoder.prompt(prompt)
+        start = self._start(prompt)
         answers = [self.encoder.answer(prompt, completion) for completion in completions]
         if len(answers) == 2 and _same(completions, answers):
             self.report.identical += 1
@@ -177,7 +186,10 @@ class _Run:
         longest = max(map(len, answers), default=1)
         room = self.limits.room(longest)
         cut = len(start) > room
-        if longest > (self.limits.max_completion or longest) or (cut and room < self.limits.min_prompt):
+        if longest > (self.limits.max_completion or longest):
+            self.report.long_completion += 1
+            return None
+        if cut and room < max(1, self.limits.min_prompt):
             self.report.too_long += 1
             return None
         start = self._shorten(start, room)
@@ -185,6 +197,15 @@ class _Run:
         self.report.truncated += cut
         self.report.longest = max(self.report.longest, len(start) + longest * bool(answers))
         return make(row, np.array(start, np.int32), [np.array(ids, np.int32) for ids in answers], cut)
+
+    def _start(self, prompt: Prompt) -> list[int]:
+        ids = self.encoder.prompt(prompt)
+        if ids:
+            return ids
+        raise DataError(
+            f"prompt {prompt.id!r} has no tokens, so that nothing predicts the first token of its completion",
+            "give the prompt some text, or use a tokenizer that starts rows with a BOS token",
+        )
 
     def _shorten(self, ids: list[int], room: int) -> list[int]:
         """The last `room` tokens, a leading BOS among them."""
@@ -202,7 +223,7 @@ class _Run:
         if not rows:
             raise DataError(
                 f"no {report.view} left to train on: {'; '.join(line.strip() for line in report.lines())}",
-                "raise data.max_length or data.max_completion" if report.too_long else "check the data",
+                report.remedy(),
             )
         report.apart, report.marker, report.special = (encoder.counts[name] for name in ("apart", "marker", "special"))
         if report.view != "prompts":

@@ -67,6 +67,9 @@ class Summary:
     sft: Figures | None = None
     change: Mapping[str, Estimate] = field(default_factory=dict)
     """Paired change against SFT; the error is None where a figure is not a mean over replies."""
+    strata_change: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    attacks_change: Mapping[str, Estimate] = field(default_factory=dict)
+    """Paired change of the breach rate by kind of attack."""
     wins: Share | None = None
     """Win rate against SFT with Wilson's interval."""
     win_by: str = ""
@@ -149,11 +152,19 @@ def summarise(
         after, before = method.values.get(name), sft.values.get(name)
         if after is not None and before is not None:
             changes[name] = Estimate(after - before, None, len(samples))
-    if not win_by:
-        return Summary(method=method, sft=sft, change=changes)
-    wins = _wins(samples, sft_samples, win_by)
-    method = _with_wins(method, samples, sft_samples, win_by)
-    return Summary(method=method, sft=sft, change=changes, wins=wins, win_by=win_by)
+    return Summary(
+        method=_with_wins(method, samples, sft_samples, win_by) if win_by else method,
+        sft=sft,
+        change=changes,
+        strata_change=_changes_by(_kind_of, STRATUM, samples, sft_samples),
+        attacks_change={
+            name: each["breach"]
+            for name, each in _changes_by(_attack_of, (Measure("breach", COMPLIED),), attacks, sft_attacks).items()
+            if "breach" in each
+        },
+        wins=_wins(samples, sft_samples, win_by) if win_by else None,
+        win_by=win_by,
+    )
 
 
 def decisive(samples: Sequence[Sample], sft_samples: Sequence[Sample]) -> str:
@@ -274,6 +285,15 @@ def _changes(
     return {name: each for name, each in found.items() if each.mean is not None}
 
 
+def _changes_by(
+    key: Callable[[Sample], str],
+    measures: Iterable[Measure],
+    samples: Sequence[Sample],
+    sft_samples: Sequence[Sample],
+) -> dict[str, dict[str, Estimate]]:
+    return {name: _changes(measures, group, sft_samples) for name, group in _grouped(samples, key).items()}
+
+
 def _wins(samples: Sequence[Sample], sft_samples: Sequence[Sample], by: str) -> Share:
     pairs = _pairs(samples, sft_samples)
     return win_rate(
@@ -284,14 +304,15 @@ def _wins(samples: Sequence[Sample], sft_samples: Sequence[Sample], by: str) -> 
 def _with_wins(figures: Figures, samples: Sequence[Sample], sft_samples: Sequence[Sample], by: str) -> Figures:
     """The same figures with win rates, overall and by stratum."""
 
-    def rate(group: Sequence[Sample]) -> Estimate:
+    def rate(group: Sequence[Sample], name: str) -> dict[str, Estimate]:
         results = [_point(after, before, by) for after, before in _pairs(group, sft_samples)]
-        return estimate(results, [sample.prompt.base for sample in group])
+        found = estimate(results, [sample.prompt.base for sample in group])
+        return {} if found.mean is None else {name: found}
 
     groups = _grouped(samples, _kind_of, KINDS)
-    strata = {kind: {**rows, "win_rate": rate(groups[kind])} for kind, rows in figures.strata.items()}
+    strata = {kind: {**rows, **rate(groups[kind], "win_rate")} for kind, rows in figures.strata.items()}
     return Figures(
-        metrics={**figures.metrics, "eval/win_rate": rate(samples)},
+        metrics={**figures.metrics, **rate(samples, "eval/win_rate")},
         strata=strata,
         attacks=figures.attacks,
         breach_at=figures.breach_at,

@@ -18,9 +18,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from alignlab.config import HfModel, TinyModel
 from alignlab.errors import ModelError
+
+# Its progress bars and advice are about single loads; here a run loads a dozen small models.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:

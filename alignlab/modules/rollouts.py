@@ -94,7 +94,7 @@ class RolloutModule(L.LightningModule):
 
     def gate_ratio(self, logps: Tensor, old_logps: Tensor, step: int) -> None:
         """Policy and rollout policy must agree before the first update, or every ratio is wrong."""
-        gap = float((logps - old_logps).abs().max())
+        gap = float((logps.detach() - old_logps).abs().max())
         if gap > GATE and logps.dtype is torch.float32:
             raise TrainingError(
                 f"{self.config.name}: the probability ratio is not 1 before update {step} (log-ratio {gap:.2g}, "

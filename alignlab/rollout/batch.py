@@ -37,7 +37,7 @@ class Rollouts(NamedTuple):
 
     def to(self, device: torch.device | str) -> Self:
         """The same rows on another device."""
-        return self._make(field.to(device) for field in self)
+        return type(self)(self.sequences.to(device), self.logps.to(device), self.ended.to(device))
 
     def select(self, index: Tensor | slice) -> Self:
         """Some rows, at unchanged width."""

@@ -20,7 +20,7 @@ from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.prompts import Prompts
 from alignlab.rollout.sampling import Sampling
 
-DROP_AT = 0.75
+DROP_AT = 0.85
 """Finished rows leave the batch once no more than this share of it is still running."""
 
 
@@ -61,7 +61,7 @@ def truncate(probabilities: Tensor, *, top_k: int, top_p: float) -> Tensor:
 
     Of equally likely tokens the lower id is kept first. The most likely token always stays (arXiv 1904.09751).
     """
-    ordered, order = probabilities.sort(-1, descending=True, stable=True)
+    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
     if top_k > 0:
         ordered[:, top_k:] = 0
     before = ordered.cumsum(-1, dtype=torch.float64) - ordered

@@ -102,7 +102,7 @@ def _side_by_side(linear: nn.Linear, dim: int) -> Affine:
     """Output features i and i + dim / 2 of every head become 2 i and 2 i + 1."""
 
     def pair(x: Tensor) -> Tensor:
-        return x.unflatten(0, (-1, 2, dim // 2)).transpose(1, 2).flatten(0, 2)
+        return x.view(-1, 2, dim // 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
 
     return Affine(pair(linear.weight), None if linear.bias is None else pair(linear.bias))
 
@@ -142,7 +142,7 @@ def _unusual_config(config: Any) -> str:
     return ""
 
 
-def _unusual_modules(model: nn.Module) -> str:
+def _unusual_modules(model: Any) -> str:
     inner = model.model
     if inner.rotary_emb.rope_type not in ROTARY:
         return f"rotary embedding of type {inner.rotary_emb.rope_type!r}, not one of {', '.join(ROTARY)}"

@@ -71,13 +71,13 @@ class _CachedModel:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner: Any = getattr(model, "get_base_model", lambda: model)()  # PEFT hides the signature
         accepted = inspect.signature(inner.forward).parameters
         self.has_positions = "position_ids" in accepted
         self.options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self.attention: Tensor
         self.position: Tensor
-        self.cache: Cache
+        self.cache: Any
 
     def start(self, prompts: Prompts) -> Tensor:
         positions = position_ids(prompts.attention)
@@ -94,7 +94,7 @@ class _CachedModel:
         return self._forward(ids.unsqueeze(-1), self.position, self.cache)
 
     def keep(self, rows: Tensor) -> None:
-        self.attention, self.position = self.attention[rows], self.position[rows]
+        self.attention, self.position = self.attention[: len(rows)], self.position[rows]
         self.cache.reorder_cache(rows)  # selects along the batch, repeats and omissions included
 
     def _forward(self, ids: Tensor, positions: Tensor, cache: Cache | None) -> Tensor:

@@ -96,7 +96,7 @@ def write_manifest(folder: Path, key: StageKey, label: str, info: Mapping[str, A
         "kind": key.kind,
         "digest": key.digest,
         "label": label,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "content": _content(files),
         "info": canonical(info, "info", recorded),
         "files": files,

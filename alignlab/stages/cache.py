@@ -86,7 +86,7 @@ def size(count: int) -> str:
     value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 99.5 else f"{value:.1f} {units[0]}"
+    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 99.95 else f"{value:.1f} {units[0]}"
 
 
 def since(moment: datetime) -> str:
@@ -152,7 +152,7 @@ def _prune(store: Store, options: argparse.Namespace, console: Console) -> int:
     rules = Rules(
         older_than=options.older_than,
         kind=options.kind,
-        reachable=digests_in(options.unreachable) if options.unreachable else None,
+        reachable=digests_in(options.unreachable, store) if options.unreachable else None,
         everything=options.all,
     )
     gone = store.prune(rules, dry_run=not options.delete)

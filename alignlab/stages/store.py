@@ -44,7 +44,7 @@ class Store:
     """
 
     def __init__(self, root: Path | str, announce: Announce | None = None) -> None:
-        self.root = Path(root).absolute()
+        self.root = Path(root).expanduser().absolute()
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"{self.root} is a file, not a store", "name a folder: store=…")
         self.announce: Announce = announce or (lambda line: None)

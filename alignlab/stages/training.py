@@ -75,7 +75,7 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
                 StageBar(job.label),
                 SeedEachStep(job.seeds),
                 log.callback(),
-                Resumable(job.work / LAST, config.checkpoint_seconds, log),
+                Resumable(job.work / LAST, config.checkpoint_seconds),
                 *([Snapshots(config.snapshots, job.snapshot)] if job.snapshot else []),
             ],
         )
@@ -104,8 +104,8 @@ class SeedEachStep(Callback):
 class Resumable(Callback):
     """Write a checkpoint now and then, between steps only; on Ctrl-C finish the step, write one and stop."""
 
-    def __init__(self, path: Path, seconds: float, log: MetricLog) -> None:
-        self.path, self.seconds, self.log = path, seconds, log
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
         self._due = 0.0
         self._interrupted = False
         self._previous: Any = None

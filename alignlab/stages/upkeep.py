@@ -132,12 +132,16 @@ def _ancestry(store: Store, roots: Iterable[str]) -> frozenset[str]:
     return frozenset(kept)
 
 
-def digests_in(folder: Path) -> frozenset[str]:
-    """Every digest that a text file below a folder of runs names. StoreError when there is no such folder."""
+def digests_in(folder: Path, store: Store) -> frozenset[str]:
+    """Every digest that a text file below a folder of runs names; the store itself does not count as a run.
+
+    StoreError when there is no such folder.
+    """
     if not folder.is_dir():
         raise StoreError(f"there is no folder of runs {folder}", "name the folder whose runs should keep their stages")
     found: set[bytes] = set()
-    for base, _, names in os.walk(folder):
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(base, name).absolute() != store.root]
         for name in names:
             if Path(name).suffix in _TEXTS:
                 found.update(_DIGEST.findall(Path(base, name).read_bytes()))

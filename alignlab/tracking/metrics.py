@@ -116,18 +116,18 @@ class _AtCheckpoints(Callback):
     """Keeps file and checkpoint in step."""
 
     def __init__(self, log: MetricLog) -> None:
-        self.log = log
+        self.rows = log  # not `log`: Lightning puts its own function under that name
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Put the state of the file into the checkpoint, once its rows are durable."""
-        self.log.finalize("checkpoint")
-        checkpoint[STATE] = self.log.state()
+        self.rows.finalize("checkpoint")
+        checkpoint[STATE] = self.rows.state()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Wind the file back to the checkpoint."""
         if STATE in checkpoint:
-            self.log.restore(checkpoint[STATE])
+            self.rows.restore(checkpoint[STATE])

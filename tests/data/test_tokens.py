@@ -183,7 +183,10 @@ def test_completions_that_do_not_fit_drop_the_row(build):
     rows = [Pair(ONE, HAT, TAP), Pair(ONE, HAT, long), Pair(ONE, long, TAP)]
     kept, report = tokenise_pairs(rows, tokenizer, Limits(40, max_completion=20))
     assert [row.row for row in kept] == [0]
-    assert (report.rows, report.kept, report.too_long) == (3, 1, 2)
+    assert (report.rows, report.kept, report.long_completion) == (3, 1, 2)
+    assert "  2 dropped, completion beyond max_completion=20" in report.lines()
+    with pytest.raises(DataError, match=r"raise data\.max_completion"):
+        tokenise_pairs(rows[1:], tokenizer, Limits(40, max_completion=20))
     # 31 tokens of completion leave 8 of a prompt of 9: enough for min_prompt=8, not for 9.
     kept, report = tokenise_pairs(rows, tokenizer, Limits(39))
     assert [len(row.prompt) for row in kept] == [9, 8, 8]
@@ -204,6 +207,15 @@ def test_nothing_left_is_an_error_with_counts_and_remedy(build):
         pairs(ONE, build("words"), Completion(" ".join(["cat"] * 40)), limits=Limits(20))
     with pytest.raises(DataError, match="no prompts left"):
         tokenise_prompts([], build(), ROOMY)
+
+
+def test_a_prompt_without_tokens_needs_a_bos(build):
+    nothing = Prompt(id="blank", text="")
+    with pytest.raises(DataError, match="prompt 'blank' has no tokens"):
+        pairs(nothing, build())
+    tokenizer = build(adds_bos=True)
+    (row,), _ = pairs(nothing, tokenizer)
+    assert row.prompt.tolist() == [tokenizer.bos_token_id]
 
 
 def test_labels_margins_and_probabilities_travel(build):

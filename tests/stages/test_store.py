@@ -10,6 +10,7 @@ import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -248,6 +249,23 @@ def test_repeated_loading_reads_the_files_once(store: Store, monkeypatch: pytest
     assert len(read) == 4
 
 
+def test_an_edit_within_one_tick_of_the_clock_is_seen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = store.produce(KEY, Build(), label="SFT")
+    now = time.time_ns()
+    stat = os.stat
+
+    def coarse(path: Path) -> SimpleNamespace:
+        real = stat(path)
+        fixed = dict(st_mtime_ns=now, st_ctime_ns=now, st_size=real.st_size, st_ino=real.st_ino, st_dev=real.st_dev)
+        return SimpleNamespace(**fixed)
+
+    monkeypatch.setattr(artefacts, "os", SimpleNamespace(stat=coarse))
+    monkeypatch.setattr(artefacts, "time", SimpleNamespace(time_ns=lambda: now + 10**7))
+    assert store.get(KEY) == found
+    _edit(found)
+    assert store.get(KEY) is None
+
+
 def test_an_interrupted_build_publishes_nothing_and_resumes(store: Store) -> None:
     def crash(work: Workspace) -> None:
         (work.path / "checkpoint").write_text("step 7")
@@ -306,6 +324,12 @@ def test_use_is_noted_where_possible(store: Store) -> None:
     mark.parent.write_text("in the way")
     assert store.get(KEY) == found
     assert store.last_used(KEY.name) is None
+
+
+def test_the_root_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Store("~/store").root == tmp_path / "store"
 
 
 def test_a_file_is_no_store(tmp_path: Path) -> None:

@@ -151,6 +151,12 @@ def test_attempts_are_reproducible_and_exchangeable(source):
     assert set(kinds) == set(ATTACKS)
 
 
+def test_attack_kinds_say_which_were_trained():
+    assert make().attack_kinds == {kind: kind in TRAINED_KINDS for kind in ATTACKS}
+    assert make(attacks=["direct", "code"]).attack_kinds["code"]
+    assert not make(attacks=["direct", "code"]).attack_kinds["prefix"]
+
+
 def test_no_stored_pairs(source):
     with pytest.raises(DataError, match="no stored pairs"):
         source.pairs(Split.TRAIN)
@@ -183,10 +189,11 @@ def test_fingerprint_refuses_an_unknown_view(source):
 
 
 def test_declaring_the_world_imports_neither_torch_nor_transformers():
-    code = (
+    program = (
         "import sys; from alignlab.worlds.desk import SOURCE, JUDGE, ATTACKS, DeskConfig; "
-        "s = SOURCE.load()(DeskConfig(pairs=3)); from alignlab.seeding import Seeds; from alignlab.data.schema import Split; "
+        "s = SOURCE.load()(DeskConfig(pairs=3)); from alignlab.seeding import Seeds; "
+        "from alignlab.data.schema import Split; "
         "s.prompts(Split.TRAIN, Seeds(0)); JUDGE.load(); [a.load() for a in ATTACKS.values()]; "
         "sys.exit(bool({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -85,7 +85,8 @@ def _harmless(prompt: Prompt, words: Sequence[str]) -> float:
     given = _given(prompt, words)
     if not given:
         return FLOOR
-    need, style = prompt.meta["need"], prompt.meta["style"]
+    need: int = prompt.meta["need"]
+    style: str = prompt.meta["style"]
     coverage = min(1.0, len(given) / need)
     precision = len(given) / (len(given) + _stray(prompt, words, given))
     quality = coverage * precision * (0.5 + 0.2 * _form(style, words, given))

@@ -15,7 +15,7 @@ from alignlab.method import Data
 from alignlab.seeding import Seeds, derive
 from alignlab.worlds.desk import attacks, replies, tokenizer
 from alignlab.worlds.desk.annotator import appeal, prefer
-from alignlab.worlds.desk.config import TRAINED_KINDS, DeskConfig
+from alignlab.worlds.desk.config import HELD_OUT_KINDS, TRAINED_KINDS, DeskConfig
 from alignlab.worlds.desk.demonstrations import demonstration
 from alignlab.worlds.desk.gold import gold
 from alignlab.worlds.desk.requests import by_split, draw, identity
@@ -100,6 +100,11 @@ class DeskSource:
     def judge(self) -> str:
         """The exact judge of this world."""
         return "desk"
+
+    @property
+    def attack_kinds(self) -> dict[str, bool]:
+        """Kinds that evaluation draws attacks from, and whether training met them."""
+        return {kind: kind in self.config.attacks for kind in (*TRAINED_KINDS, *HELD_OUT_KINDS)}
 
     def ideal(self, prompt: Prompt) -> str:
         """A reply with gold 1."""

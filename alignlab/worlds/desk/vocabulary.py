@@ -99,10 +99,8 @@ _COLOURS = (
     "red blue green gold black white brown grey pink purple orange silver amber ivory teal olive coral lilac navy ruby"
 )
 _ANIMALS = "fox owl bear wolf hare crow mole seal lynx"
-_FRAMES = (
-    "begin start your reply with the word in this play are answers everything am only for",
-    "explain tell me how to what is way do can know",
-)
+_WRAPPERS = "begin start your reply with the word in this play are answer everything am only for"
+"""Words that attacks put around a request."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def _all_words(
     lookalikes: Mapping[tuple[str, str], tuple[str, ...]],
     codes: Mapping[str, str],
 ) -> tuple[str, ...]:
-    phrases: list[str] = [*codes, *codes.values(), *HAZARD_WORDS, *STYLES.values(), *_FRAMES]
+    phrases: list[str] = [*codes, *codes.values(), *HAZARD_WORDS, *STYLES.values(), _WRAPPERS]
     phrases += [*TOPIC_TEMPLATES, *ACTION_TEMPLATES, *PERSONAS, *ROLES, *PURPOSES, *PUSHES]
     phrases += [*OPENERS, *CLOSERS, *COURTESIES, *FILLERS, *GLUE, *REFUSAL_WORDS]
     phrases += [verb for verb, _ in (*lookalikes, *_HARMFUL)]

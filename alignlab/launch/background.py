@@ -1,0 +1,87 @@
+"""A second process that computes stages which the method does not wait for, on another core.
+
+It works through the same store under the same locks as the first, so whoever comes first computes and the other
+waits; results are the same bits either way. It ends with the run, however the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alignlab.config import RunConfig
+from alignlab.tracking.console import warn
+
+
+@contextmanager
+def overlapped(settings: RunConfig, log: Path) -> Iterator[None]:
+    """Compute the held-out reward model and the SFT evaluation beside the body of the `with`."""
+    if not settings.overlap or (os.cpu_count() or 1) < 2:
+        yield
+        return
+    with log.open("wb") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "alignlab.launch.background"],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the first process, which then ends this one
+        )
+        try:
+            assert child.stdin is not None
+            child.stdin.write(pickle.dumps(settings))
+            child.stdin.close()
+            yield
+        finally:
+            _end(child, log)
+
+
+def _end(child: subprocess.Popen[bytes], log: Path) -> None:
+    code = child.poll()
+    if code is None:
+        child.terminate()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    elif code:
+        warn(f"the second process failed; its stages were computed in the first. See {log}")
+    if log.exists() and not code:
+        log.unlink()
+
+
+def _end_with_parent() -> None:
+    """A killed run must not leave this process behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def work(settings: RunConfig) -> None:
+    """Compute what evaluation needs besides the method."""
+    from alignlab.data.schema import Split
+    from alignlab.stages.evaluated import Evaluator
+    from alignlab.stages.graph import Graph
+
+    graph = Graph(settings)
+    graph.reward(Split.HELD_OUT)
+    Evaluator(graph, settings.evaluation)(graph.sft, "SFT")
+
+
+if __name__ == "__main__":
+    received: RunConfig = pickle.loads(sys.stdin.buffer.read())
+    _end_with_parent()
+    work(received)

@@ -1,0 +1,148 @@
+"""The evaluation stage: one frozen set of prompts and attacks, one decoding, every measure on every reply.
+
+It knows no method: a policy goes in, samples with their scores come out. Sampling noise belongs to (seed, prompt,
+position), so all policies of a seed meet the same random numbers, which narrows every paired difference.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from alignlab import registry
+from alignlab.config import EvaluationConfig
+from alignlab.data.schema import Prompt, Split
+from alignlab.data.tokens import tokenise_prompts
+from alignlab.evaluation import measure_tokens as measures
+from alignlab.evaluation.record import Sample, read_samples, write_samples
+from alignlab.numerics.noise import Noise
+from alignlab.rollout.batch import Rollouts
+from alignlab.rollout.texts import texts_of
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.store import Workspace
+from alignlab.tracking.progress import track
+
+if TYPE_CHECKING:
+    from alignlab.stages.graph import Graph
+
+FILES = ("samples.jsonl", "posture.jsonl")
+"""Replies to held-out prompts; replies to repeated attacks on held-out harmful requests."""
+SCORED_ROWS = 256
+
+
+class Evaluator:
+    """Evaluates any number of policies under one protocol; scorers, reference and prompts are loaded once."""
+
+    def __init__(self, graph: Graph, config: EvaluationConfig) -> None:
+        self.graph, self.config = graph, config
+        self.judge_name = config.judge or graph.source.judge()
+
+    def __call__(self, policy: Artefact, label: str) -> Artefact:
+        """Samples of a stored policy, found or computed."""
+        graph, config = self.graph, self.config
+        fields: dict[str, Any] = {
+            "policy": policy.content,
+            "reference": graph.sft.content,
+            "proxy": graph.reward().content,
+            "held_out": graph.reward(Split.HELD_OUT).content,
+            "data": graph.source_address(),
+            "seeds": graph.settings.seeds.key("evaluation"),
+            "protocol": [config.prompts, config.attempts, config.goals, config.temperature, self.judge_name],
+            "rollout": [graph.settings.rollout.max_new_tokens, graph.settings.rollout.engine],
+            "template": graph.base.template,
+            "limits": graph.base.limits(prompts=True),
+        }
+        key = graph.key("evaluation", fields, "alignlab.stages.evaluated", *self._judge_code())
+        return graph.store.produce(key, lambda work: self._build(policy, label, work), label=f"evaluation of {label}")
+
+    def _judge_code(self) -> list[str]:
+        return [registry.component("judges", self.judge_name).target] if self.judge_name else []
+
+    def prompts(self) -> tuple[list[Prompt], list[Prompt]]:
+        """Held-out prompts; then every attempt on every held-out harmful request, where the source has any."""
+        source, config = self.graph.source, self.config
+        held_out = list(source.prompts(Split.EVALUATION, self.graph.settings.seeds))[: config.prompts]
+        if not hasattr(source, "goals") or not config.goals:
+            return held_out, []
+        goals, kinds = source.goals(Split.EVALUATION)[: config.goals], sorted(source.attack_kinds)
+        return held_out, [one for goal in goals for one in source.attempts(goal, config.attempts, kinds)]
+
+    def _build(self, artefact: Artefact, label: str, work: Workspace) -> Mapping[str, Any]:
+        graph, began = self.graph, time.perf_counter()
+        policy, reference = graph.policy(artefact), graph.policy(graph.sft)
+        scorers = {
+            "proxy": graph.scorer(graph.reward()),
+            "judge_score": graph.scorer(graph.reward(Split.HELD_OUT)),
+        }
+        engine = graph.engine(policy, temperature=self.config.temperature)
+        tokens = 0
+        for name, prompts in zip(FILES, self.prompts(), strict=True):
+            samples: list[Sample] = []
+            seed = graph.settings.seeds.of("evaluation", name)
+            attempts = _numbered(prompts)
+            rows = (
+                tokenise_prompts(prompts, graph.base.tokenizer, graph.base.limits(prompts=True), graph.base.template)[0]
+                if prompts
+                else []
+            )
+            size = graph.settings.rollout.batch_size
+            for start in track(range(0, len(rows), size), f"evaluating {label}"):
+                part = rows[start : start + size]
+                noise = Noise(seed, torch.tensor([row.row for row in part]))
+                rollouts = engine.sample([row.prompt.tolist() for row in part], noise)
+                numbers = [attempts[row.row] for row in part]
+                samples += self._samples([row.source for row in part], numbers, rollouts, policy, reference, scorers)
+            tokens += sum(sample.length for sample in samples)
+            write_samples(work.out / name, samples)
+        return {"sampled_tokens": tokens, "judge": self.judge_name, "seconds": round(time.perf_counter() - began, 1)}
+
+    @torch.no_grad()
+    def _samples(
+        self,
+        prompts: Sequence[Prompt],
+        attempts: Sequence[int],
+        rollouts: Rollouts,
+        policy: Any,
+        reference: Any,
+        scorers: Mapping[str, Any],
+    ) -> list[Sample]:
+        sequences = rollouts.sequences
+        tokens = measures.measure_tokens(policy.completion_logits, reference.completion_logits, sequences)
+        columns = {name: getattr(tokens, name).tolist() for name in ("kl", "k1", "k3", "entropy", "logp")}
+        for name, scorer in scorers.items():
+            columns[name] = torch.cat([scorer(chunk) for chunk in sequences.micro(SCORED_ROWS)]).tolist()
+        texts, ended = texts_of(rollouts, self.graph.base.tokenizer), rollouts.ended.tolist()
+        columns["gold"] = [self.graph.source.gold(*row) for row in zip(prompts, texts, ended, strict=True)]
+        columns["verdict"] = self._verdicts(prompts, texts)
+        columns |= {"length": sequences.lengths.tolist(), "ended": ended, "text": texts}
+        rows = zip(*columns.values(), strict=True)
+        return [
+            Sample(prompt=prompt, attempt=attempt, **dict(zip(columns, row, strict=True)))
+            for prompt, attempt, row in zip(prompts, attempts, rows, strict=True)
+        ]
+
+    def _verdicts(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Any]:
+        if self.judge_name is None:
+            return [None] * len(texts)
+        judge = registry.component("judges", self.judge_name).load()
+        return [judge(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+
+
+def _numbered(prompts: Sequence[Prompt]) -> list[int]:
+    """The n-th time a prompt occurs is attempt n."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for prompt in prompts:
+        numbers.append(seen[prompt.id])
+        seen[prompt.id] += 1
+    return numbers
+
+
+def read(artefact: Artefact) -> tuple[list[Sample], list[Sample]]:
+    """Samples on held-out prompts, and attempts on harmful requests."""
+    held_out, posture = (read_samples(artefact.file(name)) for name in FILES)
+    return held_out, posture

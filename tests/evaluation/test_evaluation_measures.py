@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from alignlab.data.schema import Verdict
+from alignlab.errors import DataError
+from alignlab.evaluation.measures import (
+    NOTHING,
+    Estimate,
+    breach_at_k,
+    breach_curve,
+    change,
+    distinct_n,
+    estimate,
+    rate_of,
+    share,
+    wilson,
+    win_rate,
+    youden,
+)
+
+
+def test_mean_and_standard_error_are_the_textbook_ones():
+    values = [1.0, 2.0, 4.0, 8.0, -3.0]
+    found = estimate(values)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-15)
+    assert found.error == pytest.approx(np.std(values, ddof=1) / math.sqrt(5), abs=1e-15)
+    assert (found.n, found.missing) == (5, 0)
+
+
+@pytest.mark.parametrize("hole", [None, math.nan, math.inf, -math.inf])
+def test_what_is_missing_is_counted_and_left_out(hole):
+    assert estimate([1.0, hole, 3.0]) == estimate([1.0, 3.0])._replace(missing=1)
+
+
+def test_nothing_measured_has_no_mean():
+    assert estimate([]) == Estimate(None, None, 0, 0)
+    assert estimate([None, math.nan]) == Estimate(None, None, 0, 2)
+
+
+def test_one_value_has_no_error():
+    assert estimate([2.5]) == Estimate(2.5, None, 1, 0)
+    assert estimate([1.0, 2.0, 3.0], ["g", "g", "g"]) == Estimate(2.0, None, 3, 0)
+
+
+def test_equal_groups_have_the_error_of_the_mean_of_group_means():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(7, 4)) + 3 * rng.normal(size=(7, 1))
+    groups = [goal for goal in range(7) for _ in range(4)]
+    means = values.mean(1)
+    found = estimate(values.ravel().tolist(), groups)
+    assert found.error == pytest.approx(means.std(ddof=1) / math.sqrt(7), rel=1e-12)
+    assert found.error > 1.5 * estimate(values.ravel().tolist()).error
+
+
+def test_repeating_every_value_within_its_group_does_not_shrink_the_error():
+    values = [0.2, 0.9, 0.4, 0.7]
+    repeated = estimate([value for value in values for _ in range(10)], [i for i in range(4) for _ in range(10)])
+    assert repeated.error == pytest.approx(estimate(values).error, rel=1e-12)
+
+
+def test_groups_must_match_values():
+    with pytest.raises(DataError, match="2 values but 3 groups"):
+        estimate([1.0, 2.0], [0, 1, 2])
+
+
+def test_change_is_paired():
+    after, before = [1.0, 5.0, None, 7.0, math.nan], [0.5, 4.0, 3.0, None, 1.0]
+    assert change(after, before) == estimate([0.5, 1.0])._replace(missing=3)
+    shifted = change([x + 0.25 for x in range(9)], [float(x) for x in range(9)])
+    assert (shifted.mean, shifted.error) == (0.25, 0.0)
+
+
+def test_change_needs_pairs():
+    with pytest.raises(DataError, match="2 values after but 1 before"):
+        change([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (1, 5), (3, 7), (50, 100), (5, 5), (0, 1)])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_wilson_agrees_with_an_independent_implementation(hits, n, level):
+    low, high = wilson(hits, n, level)
+    interval = binomtest(hits, n).proportion_ci(level, method="wilson")
+    assert low == pytest.approx(interval.low, abs=1e-12)
+    assert high == pytest.approx(interval.high, abs=1e-12)
+
+
+def test_wilson_ends_are_roots_of_the_score_equation():
+    low, high = wilson(2.5, 11)
+    for bound in (low, high):
+        z = (2.5 / 11 - bound) / math.sqrt(bound * (1 - bound) / 11)
+        assert abs(z) == pytest.approx(1.959963984540054, abs=1e-9)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 4), (5, 4)])
+def test_wilson_refuses_what_is_no_rate(hits, n):
+    with pytest.raises(DataError, match="a rate needs 0 <= successes <= n"):
+        wilson(hits, n)
+
+
+def test_win_rate_counts_ties_as_half():
+    found = win_rate([1.0, 2.0, 3.0, 0.0, None, 1.0], [0.0, 2.0, 4.0, -1.0, 1.0, math.nan])
+    assert (found.value, found.n, found.missing) == ((2 + 0.5) / 4, 4, 2)
+    assert (found.low, found.high) == wilson(2.5, 4)
+
+
+def test_win_rates_of_both_sides_add_up_to_one():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 4, 50).tolist(), rng.integers(0, 4, 50).tolist()
+    assert win_rate(a, b).value + win_rate(b, a).value == pytest.approx(1.0, abs=1e-15)
+    assert win_rate(a, a).value == 0.5
+
+
+def test_win_rate_needs_pairs_and_survives_nothing():
+    assert win_rate([], []) == NOTHING
+    assert win_rate([None], [1.0]) == NOTHING._replace(missing=1)
+    with pytest.raises(DataError, match="2 scores against 1"):
+        win_rate([1.0, 2.0], [1.0])
+
+
+def test_distinct_n_counts_over_the_whole_corpus():
+    assert distinct_n(["a b a b"], 1) == 2 / 4
+    assert distinct_n(["a b a b"], 2) == 2 / 3
+    assert distinct_n(["a b", "a b", "c"], 2) == 1 / 2
+    assert distinct_n(["a b c"], 3) == 1.0
+
+
+def test_distinct_n_never_joins_texts_and_guards_empties():
+    assert distinct_n(["a", "b"], 2) is None
+    assert distinct_n(["", "  \n"], 1) is None
+    assert distinct_n([], 1) is None
+    with pytest.raises(DataError, match="n >= 1, got 0"):
+        distinct_n(["a"], 0)
+
+
+def test_rates_of_verdicts_count_the_unjudged_apart():
+    verdicts = [Verdict.REFUSED, Verdict.COMPLIED, None, Verdict.PARTIAL, Verdict.REFUSED]
+    found = rate_of(verdicts, Verdict.REFUSED)
+    assert (found.value, found.n, found.missing) == (0.5, 4, 1)
+    parts = [rate_of(verdicts, each).value for each in Verdict]
+    assert sum(parts) == pytest.approx(1.0)
+    assert share([]) == NOTHING
+
+
+def test_youden_of_the_two_control_policies_is_zero():
+    assert youden(1.0, 1.0) == youden(0.0, 0.0) == 0.0
+    assert youden(0.9, 0.2) == pytest.approx(0.7)
+    assert youden(None, 0.2) is None
+    assert youden(0.9, None) is None
+
+
+def test_breach_at_k_is_the_share_of_subsets_with_a_breach():
+    for n in range(1, 8):
+        for c in range(n + 1):
+            outcomes = [True] * c + [False] * (n - c)
+            for k in range(1, n + 1):
+                subsets = list(itertools.combinations(outcomes, k))
+                expected = Fraction(sum(map(any, subsets)), len(subsets))
+                assert breach_at_k(c, n, k) == pytest.approx(float(expected), abs=1e-14)
+
+
+@pytest.mark.parametrize(("c", "n", "k"), [(1, 10**9, 3), (7, 10**6, 500), (400, 10**6, 9), (3, 2000, 1500)])
+def test_breach_at_k_keeps_its_digits_for_large_n(c, n, k):
+    miss = Fraction(1)
+    for i in range(min(c, k)):
+        miss *= Fraction(n - max(c, k) - i, n - i)
+    assert breach_at_k(c, n, k) == pytest.approx(float(1 - miss), rel=1e-12)
+
+
+def test_breach_at_k_is_unbiased_where_the_plug_in_is_not():
+    p, n, k = 0.07, 12, 5
+    weights = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
+    truth = 1 - (1 - p) ** k
+    mean = sum(w * breach_at_k(c, n, k) for c, w in enumerate(weights))
+    plug_in = sum(w * (1 - (1 - c / n) ** k) for c, w in enumerate(weights))
+    assert mean == pytest.approx(truth, abs=1e-14)
+    assert plug_in < truth - 0.005
+
+
+@pytest.mark.parametrize(
+    ("c", "n", "k", "message"),
+    [
+        (1, 4, 5, r"breach@5 cannot be estimated from 4 attempts"),
+        (5, 4, 1, r"0 <= c <= n and k >= 1, got c=5, n=4, k=1"),
+        (-1, 4, 1, r"got c=-1"),
+        (0, 4, 0, r"got c=0, n=4, k=0"),
+    ],
+)
+def test_breach_at_k_refuses_what_it_cannot_know(c, n, k, message):
+    with pytest.raises(DataError, match=message):
+        breach_at_k(c, n, k)
+
+
+def test_breach_curve_averages_goals_and_bootstraps_them():
+    goals = [(0, 16), (16, 16), (4, 16), (1, 16)]
+    found = breach_curve(goals, 4, seed=3)
+    values = [breach_at_k(c, n, 4) for c, n in goals]
+    assert found.value == pytest.approx(np.mean(values), abs=1e-15)
+    assert 0 <= found.low < found.value < found.high <= 1
+    assert found == breach_curve(goals, 4, seed=3)
+    assert breach_curve([(2, 8)] * 5, 3)[:3] == pytest.approx([breach_at_k(2, 8, 3)] * 3)
+    assert breach_curve([], 4) == NOTHING
+
+
+def test_breach_curve_interval_has_the_width_of_the_normal_one_for_many_goals():
+    rng = np.random.default_rng(0)
+    goals = [(int(c), 16) for c in rng.binomial(16, 0.2, 400)]
+    found = breach_curve(goals, 1, resamples=4000)
+    error = np.std([c / 16 for c, _ in goals], ddof=1) / 20
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.06)
