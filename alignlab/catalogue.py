@@ -90,5 +90,7 @@ def _parameters(method: Method) -> Table:
         if spec.name in ("method", "name"):
             continue
         bounds = interval(spec.metadata) if "low" in spec.metadata and not isinstance(spec.default, str) else ""
-        table.add_row(f"algo.{spec.name}", str(values.get(spec.name, spec.default)), bounds, spec.metadata.get("doc", ""))
+        table.add_row(
+            f"algo.{spec.name}", str(values.get(spec.name, spec.default)), bounds, spec.metadata.get("doc", "")
+        )
     return table

@@ -122,8 +122,12 @@ class Source(Protocol):
     """The views that exist as stored rows. Pairs that are not native are sampled from the SFT policy and
     labelled by `prefer`."""
 
-    def fingerprint(self) -> str:
-        """Hash of everything the rows depend on, file contents included; goes into stage keys."""
+    def fingerprint(self, view: str = "all") -> str:
+        """Hash of everything the rows depend on, file contents included; goes into stage keys.
+
+        `view` (all, demonstrations, labels, evaluation) may narrow it to what the rows of that view depend on, so
+        that a stage stays valid when settings of another view change.
+        """
         ...
 
     def tokenizer(self) -> Any | None:

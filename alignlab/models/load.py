@@ -54,7 +54,7 @@ def new_model(config: TinyModel, tokenizer: PreTrainedTokenizerBase, seed: int) 
                 num_attention_heads=config.heads,
                 intermediate_size=config.intermediate,
                 max_position_embeddings=config.max_positions,
-                tie_word_embeddings=True,
+                tie_word_embeddings=False,
                 bos_token_id=tokenizer.bos_token_id,
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,

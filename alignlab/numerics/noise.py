@@ -79,12 +79,12 @@ class Noise(NamedTuple):
 def inverse_cdf(probabilities: Tensor, u: Tensor) -> Tensor:
     """The id at which the cumulative distribution passes u: (B, V), (B,) in (0, 1) -> (B,) long.
 
-    Weights need not sum to 1. Sums run in float64. An id of weight 0 is never picked: neither by a u that
-    rounds onto a step of the cumulative sum nor by one that rounds onto its end. A row that is not finite
-    yields the last id; callers check what they gather with it.
+    Weights need not sum to 1. Sums run in float64. An id of weight 0 is never picked: the first id whose
+    cumulative sum exceeds u times the total has added something to it, and there is one, since u <= 1 - 2**-53
+    makes that product round to less than the total. A row that is not finite yields some id in range; callers
+    check what they gather with it.
     """
     cumulative = probabilities.to(torch.float64, copy=True).cumsum_(-1)  # in place: half the memory traffic
-    total = cumulative[:, -1]
-    target = torch.minimum(u * total, torch.nextafter(total, torch.zeros_like(total)))
-    ids = torch.searchsorted(cumulative, target.unsqueeze(-1), right=True).squeeze(-1)
+    target = (u * cumulative[:, -1]).unsqueeze(-1)
+    ids = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
     return ids.clamp_max(probabilities.shape[-1] - 1)

@@ -94,7 +94,7 @@ class _CachedModel:
         return self._forward(ids.unsqueeze(-1), self.position, self.cache)
 
     def keep(self, rows: Tensor) -> None:
-        self.attention, self.position = self.attention[: len(rows)], self.position[rows]
+        self.attention, self.position = self.attention[rows], self.position[rows]
         self.cache.reorder_cache(rows)  # selects along the batch, repeats and omissions included
 
     def _forward(self, ids: Tensor, positions: Tensor, cache: Cache | None) -> Tensor:

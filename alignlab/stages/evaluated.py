@@ -49,12 +49,10 @@ class Evaluator:
             "reference": graph.sft.content,
             "proxy": graph.reward().content,
             "held_out": graph.reward(Split.HELD_OUT).content,
-            "data": graph.source_address(),
+            "data": graph.source_address("evaluation"),
             "seeds": graph.settings.seeds.key("evaluation"),
             "protocol": [config.prompts, config.attempts, config.goals, config.temperature, self.judge_name],
-            "rollout": [graph.settings.rollout.max_new_tokens, graph.settings.rollout.engine],
-            "template": graph.base.template,
-            "limits": graph.base.limits(prompts=True),
+            **graph.sampling_fields(),
         }
         key = graph.key("evaluation", fields, "alignlab.stages.evaluated", *self._judge_code())
         return graph.store.produce(key, lambda work: self._build(policy, label, work), label=f"evaluation of {label}")

@@ -26,12 +26,13 @@ from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
 from alignlab.stages import preferences, reference
 from alignlab.stages.artefact import Artefact
-from alignlab.stages.fingerprint import source_hash
+from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
 from alignlab.stages.models import Base
 from alignlab.stages.store import Store, Workspace
 from alignlab.stages.trained import Trained, train
 from alignlab.tracking.console import say
+from alignlab.tracking.tracker import Silent, Tracker
 
 SCORING_ROWS = 256
 """Rows in a forward pass that needs no gradient."""
@@ -47,6 +48,8 @@ class Graph:
         self.source = registry.component("sources", settings.data.source).load()(settings.data)
         self.base = Base(settings, self.source)
         self.method: Method = registry.method(settings.algo.method)
+        self.tracker: Tracker = Silent()
+        """Mirrors the metrics of the method, not those of the stages before it."""
         self._read: dict[str, Any] = {}
 
     @cached_property
@@ -59,15 +62,9 @@ class Graph:
         """Label pairs, split once by prompt into those methods may train on and those held out."""
         settings, native = self.settings, Data.PAIRS in self.source.native
         seeds = settings.stage_seeds
-        fields: dict[str, Any] = {"data": self.source_address(), "native": native}
+        fields: dict[str, Any] = {"data": self.source_address("labels"), "native": native}
         if not native:
-            fields |= {
-                "policy": self.sft.content,
-                "seeds": seeds.key("world", "labels"),
-                "rollout": {"max_new_tokens": settings.rollout.max_new_tokens, "engine": settings.rollout.engine},
-                "template": self.base.template,
-                "limits": self.base.limits(prompts=True),
-            }
+            fields |= {"policy": self.sft.content, "seeds": seeds.key("world", "labels"), **self.sampling_fields()}
 
         def build(work: Workspace) -> Mapping[str, Any]:
             if native:
@@ -97,7 +94,7 @@ class Graph:
     @cached_property
     def reference_logps(self) -> Artefact:
         """Token log-probabilities of the training pairs under the SFT policy."""
-        fields = {"policy": self.sft.content, **self.pair_fields(Split.TRAIN)}
+        fields = {"policy": self.sft.content, "load": self.base.loading, **self.pair_fields(Split.TRAIN)}
 
         def build(work: Workspace) -> Mapping[str, Any]:
             rows = self.pair_rows(Split.TRAIN)
@@ -110,7 +107,12 @@ class Graph:
     def policy_of_method(self) -> Artefact:
         """What the run is about."""
         config = self.settings.algo
-        return self.trained(config, f"{config.name}, seed {self.settings.seed}", self.settings.seeds)
+        label = f"{config.name}, seed {self.settings.seed}"
+        return self.trained(config, label, self._method_seeds())
+
+    def _method_seeds(self) -> Seeds:
+        """A method that starts from nothing is a stage, and moves with the other stages."""
+        return self.settings.seeds if self.method.needs.sft else self.settings.stage_seeds
 
     def trained(self, config: MethodConfig, label: str, seeds: Seeds, part: Split = Split.TRAIN) -> Artefact:
         """The result of training any method, with everything it declares built first."""
@@ -120,7 +122,19 @@ class Graph:
 
     def key(self, kind: str, fields: Mapping[str, Any], *targets: Any) -> StageKey:
         """Address of a stage: what it reads, the libraries it computes with, the code it reaches."""
-        return StageKey(kind, {**fields, "libraries": environment(), "source": source_hash(*targets)})
+        return StageKey(kind, {**fields, "libraries": environment(), "code": source_hashes(*targets)})
+
+    def sampling_fields(self) -> dict[str, Any]:
+        """What a stage that samples completions depends on, beside policy, prompts and seeds."""
+        rollout, base = self.settings.rollout, self.base
+        return {
+            "rollout": {"max_new_tokens": rollout.max_new_tokens, "engine": rollout.engine},
+            "load": base.loading,
+            "end_ids": base.end_ids,
+            "template": base.template,
+            "limits": base.limits(prompts=True),
+            "engine_code": source_hashes("alignlab.rollout.engine"),
+        }
 
     def pair_fields(self, part: Split) -> dict[str, Any]:
         """What a stage that reads tokenised pairs depends on."""
@@ -189,13 +203,14 @@ class Graph:
     def reward_address(self) -> dict[str, Any]:
         """What a stage that trains against the reward depends on."""
         kind = self.settings.reward.kind
+        address = {"kind": kind, "code": source_hashes(registry.component("rewards", kind).target)}
         if kind == "learned":
-            return {"kind": kind, "model": self.reward().content}
-        return {"kind": kind, "data": self.source_address()}
+            return address | {"model": self.reward().content}
+        return address | {"data": self.source_address()}
 
-    def source_address(self) -> dict[str, str]:
-        """What identifies the rows of the data source: its settings and files, and the code that makes rows."""
-        return {"rows": self.source.fingerprint(), "code": source_hash(type(self.source))}
+    def source_address(self, view: str = "all") -> dict[str, Any]:
+        """What identifies the rows of a view: the source's settings and files, and the code that makes rows."""
+        return {"rows": self.source.fingerprint(view), "code": source_hashes(type(self.source))}
 
     def _once(self, name: str, make: Any) -> Any:
         if name not in self._read:

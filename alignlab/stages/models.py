@@ -57,12 +57,19 @@ class Base:
         """What identifies the base model in a stage key: its content, never its path."""
         if isinstance(self.config, TinyModel):
             seeds = self.settings.stage_seeds.key("init")
-            return {"tiny": self.config, "seeds": seeds, "vocabulary": self.source.fingerprint()}
-        load = {"dtype": self.config.dtype, "attention": self.config.attention}
+            return {"tiny": self.config, "seeds": seeds, "vocabulary": _vocabulary(self.tokenizer)}
+        load = self.loading
         if not check_location(self.config.path):
             commit = getattr(self.model.config, "_commit_hash", None) or self.config.revision
             return {"hub": self.config.path, "commit": commit, **load}
         return {"files": _hash_folder(Path(self.config.path).expanduser()), **load}
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How weights are held in memory, where that changes numbers."""
+        if isinstance(self.config, TinyModel):
+            return {"dtype": "float32", "attention": "sdpa"}
+        return {"dtype": self.config.dtype, "attention": self.config.attention}
 
     @cached_property
     def positions(self) -> int:
@@ -105,6 +112,11 @@ class Base:
         """Fills unused cells, which no mask selects; any id serves."""
         pad = self.tokenizer.pad_token_id
         return 0 if pad is None else int(pad)
+
+
+def _vocabulary(tokenizer: Any) -> str:
+    words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return hashlib.sha256(repr((words, tokenizer.chat_template)).encode()).hexdigest()
 
 
 def _hash_folder(folder: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -105,6 +106,12 @@ class Store:
         """Lines that explain a stored artefact, or why a wanted `key` was not found; see `upkeep.why`."""
         return upkeep.why(self, what, key)
 
+    def discard(self, artefact: Artefact) -> None:
+        """Remove one artefact that nobody will ask for again, unless another process works on it."""
+        with self.try_lock(artefact.path.name) as free, disk_error(artefact.path):
+            if free:
+                shutil.rmtree(artefact.path)
+
     def last_used(self, name: str) -> datetime | None:
         """When the folder `<kind>-<digest>` was last got or produced, if the store could note it."""
         try:
@@ -159,8 +166,10 @@ class Store:
             if space.out.exists():
                 shutil.rmtree(space.out)
             os.makedirs(space.out)
-            info = build(space)
-            write_manifest(space.out, key, label, info or {})
+            began = time.perf_counter()
+            info = build(space) or {}
+            cost = {"seconds": round(time.perf_counter() - began, 1)}
+            write_manifest(space.out, key, label, {**cost, **info})
             sync_tree(space.out)
             artefact = self._publish(key, space)
         shutil.rmtree(work, ignore_errors=True)

@@ -70,7 +70,7 @@ class Trained:
         if needs.scorers:
             fields["reward"] = graph.reward_address()
         if needs.rollouts:
-            fields["rollout"] = {"max_new_tokens": run.rollout.max_new_tokens, "engine": run.rollout.engine}
+            fields |= graph.sampling_fields()
         if self.select:
             fields["selected"] = {"by": graph.reward(Split.HELD_OUT).content, "of": run.trainer.snapshots}
         kind = "scorer" if self.method.output is Output.SCORER else "policy"
@@ -80,7 +80,8 @@ class Trained:
         graph, view = self.graph, self.method.needs.data
         if view is Data.PAIRS:
             return graph.pair_fields(self.part)
-        where = {"view": view, **graph.source_address(), "seeds": self.seeds.key("world")}
+        rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
+        where = {"view": view, **rows, "seeds": self.seeds.key("world")}
         limits = graph.base.limits(prompts=view is Data.PROMPTS)
         return {**where, "template": graph.base.template, "limits": limits}
 
@@ -166,10 +167,11 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
     def snapshot(done: int) -> None:
         parts.model.save(snapshots / f"{done:06d}", parts.tokenizer)
 
+    tracker = graph.tracker if job.config is run.algo else None
     training.fit(
         module,
         data,
-        training.Job(job.label, work.path, run.trainer, job.seeds, snapshot=snapshot if job.select else None),
+        training.Job(job.label, work.path, run.trainer, job.seeds, tracker, snapshot if job.select else None),
     )
     parts.model.to("cpu").eval()
     info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows), "config": asdict(job.config)}

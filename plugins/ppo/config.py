@@ -22,7 +22,7 @@ class PPOConfig(OnlineConfig):
     discount: float = param(1.0, "Discount of later rewards.", low=0, high=1)
     gae_lambda: float = param(0.95, "Bias-variance trade-off of the advantage.", low=0, high=1)
     whiten_advantages: bool = param(True, "Scale advantages to mean 0 and deviation 1 over the whole rollout.")
-    kl_target: float | None = param(None, "KL in nats a completion that an adaptive beta aims at; null keeps beta fixed.")
+    kl_target: float | None = param(None, "KL in nats a completion that an adaptive beta aims at; null: fixed beta.")
     kl_horizon: float = param(10_000.0, "Samples over which the adaptive beta reacts.", low=1)
 
     def __post_init__(self) -> None:

@@ -133,6 +133,16 @@ def test_inverse_cdf_never_picks_weight_zero(dtype):
         assert (weights.gather(1, ids[:, None]) > 0).all()
 
 
+def test_largest_u_stays_below_every_total():
+    """Totals of every mantissa pattern near both ends of a binade, and random ones."""
+    ulp, largest = 2.0**-52, 1 - 2.0**-53
+    patterns = [1 + k * ulp for k in range(50)] + [2 - k * ulp for k in range(1, 50)]
+    total = torch.tensor(patterns, dtype=torch.float64)
+    total = torch.cat([total, torch.rand(100_000, generator=torch.Generator().manual_seed(0)).double() + 1e-3])
+    weights = torch.stack([total, torch.zeros_like(total)], -1)
+    assert (inverse_cdf(weights, torch.full_like(total, largest)) == 0).all()
+
+
 def test_inverse_cdf_scale_does_not_matter():
     weights = torch.rand(500, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u = uniforms(0, torch.arange(500), 0)

@@ -12,6 +12,7 @@ from alignlab.errors import ConfigError
 from alignlab.numerics.noise import Noise
 from alignlab.rollout import decode as loop
 from alignlab.rollout.decode import decode, next_tokens, survivors, truncate
+from alignlab.rollout.llama_engine import _causal
 from alignlab.rollout.prompts import lay_out
 from alignlab.rollout.sampling import Sampling, check_training_sampling
 
@@ -190,3 +191,12 @@ def test_layout_keeps_the_order_of_first_appearance():
     assert laid.source.tolist() == [0, 1, 0, 2]
     assert laid.repeated
     assert not lay_out([[1], [2]], 0).repeated
+
+
+def test_padding_looks_at_itself_and_tokens_at_earlier_tokens():
+    """A row of the mask that allows nothing is NaN in some attention kernels and zero in others."""
+    real = torch.tensor([[False, True, True], [True, True, True]])
+    assert _causal(real).long().tolist() == [
+        [[[1, 0, 0], [0, 1, 0], [0, 1, 1]]],
+        [[[1, 0, 0], [1, 1, 0], [1, 1, 1]]],
+    ]

@@ -84,10 +84,15 @@ def test_what_takes_longer_is(plain, clock):
 
 def test_an_exception_leaves_stopped(plain, clock):
     stage = Stage("dpo", 10, patience=0, console=plain, clock=clock)
-    with pytest.raises(ValueError, match="boom"), stage:
-        clock.now += 1
-        stage.update(3)
-        raise ValueError("boom")
+    clock.now += 1
+
+    def train():
+        with stage:
+            stage.update(3)
+            raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        train()
     assert text(plain).splitlines()[-1] == "dpo  3/10  3 steps/s  stopped"
 
 

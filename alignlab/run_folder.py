@@ -1,0 +1,215 @@
+"""What a finished run leaves behind, and what it prints: one folder that can be read without alignlab.
+
+`result.json` is written last; its presence says that the run is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from alignlab import __version__, registry
+from alignlab.config import Keep, RunConfig
+from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
+from alignlab.evaluation.record import Sample, join, write_samples
+from alignlab.evaluation.report import View, show
+from alignlab.evaluation.result import result, write_result
+from alignlab.evaluation.summary import Summary, summarise
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.evaluated import read
+from alignlab.stages.files import atomic_write_json, atomic_write_text, disk_error
+from alignlab.stages.graph import Graph
+from alignlab.stages.key import canonical, environment
+from alignlab.tracking.console import results
+from alignlab.tracking.tracker import Tracker
+
+HARMFUL = "harmful"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The artefacts of a run, and what it cost."""
+
+    policy: Artefact
+    evaluated: Artefact
+    baseline: Artefact
+    seconds: float
+    overrides: Sequence[str] = ()
+
+
+def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
+    """Write every file of the run directory, print the report, return the figures."""
+    samples, attacks = read(outcome.evaluated)
+    sft_samples, sft_attacks = read(outcome.baseline)
+    kinds: Mapping[str, bool] = getattr(graph.source, "attack_kinds", {})
+    seen = [kind for kind, trained in kinds.items() if trained]
+    summary = summarise(samples, sft_samples, attacks=attacks, sft_attacks=sft_attacks, seen=seen)
+    joined = join(samples, sft_samples)
+    raised = diagnose(_evidence(graph, outcome.policy, summary))
+    with disk_error(folder):
+        files = _copy(graph, folder, outcome.policy)
+        write_samples(folder / "samples.jsonl", joined)
+        write_samples(folder / "attacks.jsonl", join(attacks, sft_attacks))
+        write_config(graph, folder, outcome.overrides)
+        write_result(
+            folder / "result.json",
+            result(
+                summary,
+                flags=raised,
+                costs=_costs(graph, outcome),
+                conventions=graph.method.conventions,
+                fingerprints=_fingerprints(graph, outcome),
+                run=identity(graph.settings),
+            ),
+        )
+    show(summary, _view(graph, joined, raised, files), results)
+    return summary
+
+
+def write_scorer(graph: Graph, folder: Path, scorer: Artefact, overrides: Sequence[str]) -> None:
+    """The run directory of a method that trains a scorer: the model, its metrics and its health."""
+    with disk_error(folder):
+        files = _copy(graph, folder, scorer)
+        write_config(graph, folder, overrides)
+        atomic_write_json(
+            folder / "result.json",
+            {"schema": 1, "run": identity(graph.settings), "health": dict(scorer.info.get("health", {}))},
+        )
+    for name, value in scorer.info.get("health", {}).items():
+        results.print(
+            f"  {name.replace('_', ' '):<20} {value:.3f}" if isinstance(value, float) else f"  {name:<20} {value:,}"
+        )
+    for what, where in files.items():
+        results.print(f"  {what:<20} {where}", soft_wrap=True)
+
+
+def identity(settings: RunConfig) -> dict[str, Any]:
+    """What a row of a table is about."""
+    return {
+        "method": settings.algo.method,
+        "name": settings.algo.name,
+        "data": settings.data.source,
+        "reward": settings.reward.kind,
+        "seed": settings.seed,
+        "stage_seed": settings.stage_seed,
+    }
+
+
+def write_config(graph: Graph, folder: Path, overrides: Sequence[str]) -> None:
+    """The resolved configuration with the versions and the machine it ran under."""
+    record = {
+        "command": " ".join(["python -m alignlab", *overrides]),
+        "config": canonical(asdict(graph.settings)),
+        "versions": {"alignlab": __version__, "python": sys.version.split()[0], **environment()},
+        "machine": {"processor": _processor(), "threads": torch.get_num_threads(), "cuda": torch.version.cuda},
+    }
+    atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(record)))
+
+
+def _processor() -> str:
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _copy(graph: Graph, folder: Path, policy: Artefact) -> dict[str, str]:
+    """Metrics and, unless nothing is to be kept, the model; hard links cost no space."""
+    shutil.copyfile(policy.file("metrics.csv"), folder / "metrics.csv")
+    files = {"run": str(folder), "figures": "result.json, metrics.csv", "replies": "samples.jsonl, attacks.jsonl"}
+    if graph.settings.keep is Keep.none:
+        return files
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    shutil.copytree(policy.file("model"), folder / "model", copy_function=_link)
+    return files | {"model": str(folder / "model")}
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def history(path: Path) -> dict[str, list[float]]:
+    """Columns of metrics.csv in order, blanks left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = rows[0] if rows else {}
+    return {name: [float(row[name]) for row in rows if row[name]] for name in names}
+
+
+def replay(path: Path, tracker: Tracker) -> None:
+    """Tell a tracker what a stored training logged."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            metrics = {name: float(value) for name, value in row.items() if value and name not in ("step", "samples")}
+            tracker.log(metrics, int(float(row["samples"])))
+
+
+def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
+    changed = {
+        name: (each.mean, each.error)
+        for name, each in summary.change.items()
+        if each.mean is not None and each.error is not None
+    }
+    return Evidence(
+        metrics=summary.metrics,
+        sft=summary.sft.values if summary.sft else {},
+        change=changed,
+        history=history(policy.file("metrics.csv")),
+        missing=summary.missing,
+        reward_accuracy=graph.reward().info.get("health", {}).get("accuracy"),
+        pair_accuracy_limit=graph.settings.reward.pairs_check,
+        kl_target=getattr(graph.settings.algo, "kl_target", None),
+    )
+
+
+def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
+    """Recorded costs: the method's own, and with every stage it depends on, reused ones included."""
+    own = float(outcome.policy.info["seconds"])
+    needs = registry.method(graph.settings.algo.method).needs
+    stages = [graph.sft] if needs.sft else []
+    if needs.scorers or needs.data.value == "pairs":
+        stages.append(graph.preferences)
+    if needs.scorers:
+        stages.append(graph.reward())
+    full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
+    return {
+        "seconds": own,
+        "seconds_with_stages": round(full, 1),
+        "seconds_of_this_command": round(outcome.seconds, 1),
+        "labels": float(graph.preferences.info["labels"]),
+    }
+
+
+def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:
+    return {
+        "policy": outcome.policy.digest,
+        "policy_content": outcome.policy.content,
+        "sft": graph.sft.digest,
+        "preferences": graph.preferences.digest,
+        "reward": graph.reward().digest,
+        "evaluation": outcome.evaluated.digest,
+        "baseline": outcome.baseline.digest,
+    }
+
+
+def _view(graph: Graph, joined: Sequence[Sample], raised: Sequence[Flag], files: Mapping[str, str]) -> View:
+    settings = graph.settings
+    embedded = graph.source.judge() is not None
+    return View(
+        method=settings.algo.name,
+        title=f"{settings.algo.name} on {settings.data.source}, seed {settings.seed}",
+        samples=joined,
+        count=settings.evaluation.show,
+        withheld=frozenset() if embedded or settings.evaluation.reveal else frozenset({HARMFUL}),
+        flags=raised,
+        files=files,
+    )
