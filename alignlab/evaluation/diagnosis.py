@@ -29,8 +29,8 @@ PAIR_ACCURACY = 0.55
 """Reward-model accuracy on labels it was not trained on."""
 KL_FACTOR = 1.5
 """How far, as a factor, KL may lie from a target that was set."""
-RATIO_GAP = 1e-3
-"""How far the mean probability ratio may be from 1 before the first update."""
+ENGINE_GAP = 0.1
+"""Nats by which sampling and training may disagree about one token's log-probability."""
 ERRORS = 2.0
 """Standard errors by which a change must differ from 0 to be called one."""
 
@@ -144,13 +144,13 @@ def _value(evidence: Evidence) -> str | None:
     return f"The value model explains {_late(values):.2f} of the variance of returns: a constant would do better."
 
 
-def _ratio(evidence: Evidence) -> str | None:
-    values = evidence.history.get("train/ratio_start", ())
-    if not values or abs(values[0] - 1) <= RATIO_GAP:
+def _engine(evidence: Evidence) -> str | None:
+    values = evidence.history.get("train/engine_gap", ())
+    if not values or max(values) <= ENGINE_GAP:
         return None
     return (
-        f"The probability ratio was {values[0]:.4f} instead of 1 before the first update: rollout and training score "
-        "tokens differently."
+        f"Sampling and training disagreed by up to {max(values):.2f} nats about a token's log-probability: rollouts "
+        "were partly off-policy."
     )
 
 
@@ -208,7 +208,7 @@ RULES: Mapping[str, Rule] = {
     "diversity": _diversity,
     "length": _length,
     "endings": _endings,
-    "ratio": _ratio,
+    "engine": _engine,
     "clipping": _clipping,
     "value": _value,
     "kl_target": _target,

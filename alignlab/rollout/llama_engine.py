@@ -159,9 +159,9 @@ class _LlamaDecoder:
             self.values[index][rows, :, : self.used] = v[copies]
             if index + 1 == len(self.w.layers):  # only the last token is read from here on
                 q, x, visible = q[:, :, -1:], x[:, -1:], real[:, None, None]
-            mixed = scaled_dot_product_attention(
-                q, k, v, visible, is_causal=visible is None, scale=self.w.scaling, enable_gqa=self.group > 1
-            )
+            if self.group > 1:
+                k, v = (side.repeat_interleave(self.group, 1) for side in (k, v))
+            mixed = scaled_dot_product_attention(q, k, v, visible, is_causal=visible is None, scale=self.w.scaling)
             x = self._mlp(layer, x + linear(mixed.transpose(1, 2).flatten(2), *layer.out))
         return x[:, -1]
 

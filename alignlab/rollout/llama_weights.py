@@ -136,9 +136,6 @@ def _unusual_config(config: Any) -> str:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         return f"layer_types holds {', '.join(sorted(kinds - {'full_attention'}))}"
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        return "the rotary embedding covers a part of each head only"
     return ""
 
 
@@ -146,6 +143,8 @@ def _unusual_modules(model: Any) -> str:
     inner = model.model
     if inner.rotary_emb.rope_type not in ROTARY:
         return f"rotary embedding of type {inner.rotary_emb.rope_type!r}, not one of {', '.join(ROTARY)}"
+    if 2 * len(inner.rotary_emb.inv_freq) != inner.layers[0].self_attn.head_dim:
+        return "the rotary embedding covers a part of each head only"
     expected = [(inner, "embed_tokens", nn.Embedding), (model, "lm_head", nn.Linear)]
     for layer in inner.layers:
         for module, children in ((layer, _LAYER), (layer.self_attn, _ATTENTION), (layer.mlp, _MLP)):

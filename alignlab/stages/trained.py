@@ -174,7 +174,7 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
         training.Job(job.label, work.path, run.trainer, job.seeds, tracker, snapshot if job.select else None),
     )
     parts.model.to("cpu").eval()
-    info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows), "config": asdict(job.config)}
+    info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows)}
     if job.method.output is Output.SCORER:
         info |= scoring.calibrate_and_check(graph, parts.model, job.part, run.reward)
     if job.select:

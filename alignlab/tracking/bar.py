@@ -49,7 +49,7 @@ class StageBar(ProgressBar):
             self._stage.update(done)
             return
         log = trainer.logger
-        logged = {**trainer.callback_metrics, **(log.latest if isinstance(log, MetricLog) else {})}
+        logged: dict[str, Any] = {**trainer.callback_metrics, **(log.latest if isinstance(log, MetricLog) else {})}
         shown = {name: float(logged[name]) for name in self.names if name in logged}
         samples = log.samples if isinstance(log, MetricLog) and log.samples else None
         self._stage.update(done, samples=samples, metrics=shown)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import TracebackType
 from typing import TypeVar
 
@@ -211,7 +211,7 @@ def track(iterable: Iterable[T], label: str, total: int | None = None, *, unit: 
 
     `total` defaults to the iterable's length where it has one.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Stage(label, total, unit=unit) as stage:
         for count, item in enumerate(iterable, 1):

@@ -70,6 +70,18 @@ class CsvTable:
         atomic_write_text(self.path, _lines([self.columns, *(row + blank for row in stored[1:])]))
 
 
+def read_columns(path: str | Path) -> dict[str, list[float]]:
+    """Every column of a metrics.csv as numbers, blanks left out. A file that is not there has no columns.
+
+    Raises StoreError naming the file when a cell is not a number.
+    """
+    header, *rows = _read(Path(path)) or [[]]
+    try:
+        return {name: [float(row[i]) for row in rows if row[i]] for i, name in enumerate(header)}
+    except (ValueError, IndexError) as error:
+        raise StoreError(f"{path} is not a table of numbers: {error}", "delete it and run again") from error
+
+
 def _text(value: Value) -> str:
     """The shortest text that reads back as the same number."""
     return repr(value) if isinstance(value, float) else str(value)

@@ -176,16 +176,16 @@ def test_a_killed_lightning_run_resumes_on_the_same_batches(tmp_path):
     straight = run(tmp_path / "straight", -1)
     expected = (tmp_path / "straight" / "log").read_text().splitlines()
     assert [line.split(":")[0] for line in expected] == [str(i) for i in range(8)]
-    for kill in (3, 6):
-        folder = tmp_path / f"killed{kill}"
-        assert run(folder, kill).returncode == -9
-        resumed = run(folder, -1)
-        log = (folder / "log").read_text().splitlines()
-        # The last checkpoint before the kill was written after an even number of batches.
-        stored = kill - kill % 2
-        assert log[:kill] == expected[:kill]
-        assert log[kill:] == expected[stored:]
-        assert resumed.stdout.splitlines()[-1] == straight.stdout.splitlines()[-1]
+    kill = 5
+    folder = tmp_path / "killed"
+    assert run(folder, kill).returncode == -9
+    resumed = run(folder, -1)
+    log = (folder / "log").read_text().splitlines()
+    # The last checkpoint before the kill was written after an even number of batches.
+    stored = kill - kill % 2
+    assert log[:kill] == expected[:kill]
+    assert log[kill:] == expected[stored:]
+    assert resumed.stdout.splitlines()[-1] == straight.stdout.splitlines()[-1]
 
 
 def test_index_names_the_rows():

@@ -48,10 +48,10 @@ BOTH_WAYS = {
         Evidence(metrics={"eval/ended": 0.96}),
         "10.0% of replies hit the length limit",
     ),
-    "ratio": (
-        Evidence(history={"train/ratio_start": [1.05, 1.0]}),
-        Evidence(history={"train/ratio_start": [1.0, 1.05]}),
-        "was 1.0500 instead of 1 before the first update",
+    "engine": (
+        Evidence(history={"train/engine_gap": [0.01, 0.25, 0.02]}),
+        Evidence(history={"train/engine_gap": [0.01, 0.1]}),
+        "disagreed by up to 0.25 nats",
     ),
     "clipping": (
         Evidence(history={"train/clip_fraction": [0.0, 0.0, 0.1, 0.5]}),

@@ -105,6 +105,12 @@ def partly_double():
     return model
 
 
+def partly_rotated():
+    model = llama()
+    model.model.rotary_emb.inv_freq = model.model.rotary_emb.inv_freq[:2]
+    return model
+
+
 UNSUPPORTED = {
     "hidden_act is 'gelu'": lambda: llama(hidden_act="gelu"),
     "sliding window of 8": lambda: MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=8)),
@@ -114,6 +120,7 @@ UNSUPPORTED = {
     "rotary embedding of type 'dynamic'": lambda: llama(
         rope_parameters=dict(rope_type="dynamic", factor=2.0, rope_theta=10000.0)
     ),
+    "covers a part of each head only": partly_rotated,
     "q_proj is a Adapted, not a plain Linear": lambda: replaced("model.layers.0.self_attn.q_proj", Adapted(32, 32)),
     "lm_head is a Adapted": lambda: replaced("lm_head", Adapted(32, 50)),
     "up_proj is a Parametrized": parametrised,

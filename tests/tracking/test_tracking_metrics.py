@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from alignlab.errors import StoreError
 from alignlab.tracking.bar import StageBar
 from alignlab.tracking.metrics import MetricLog
-from alignlab.tracking.table import CsvTable
+from alignlab.tracking.table import CsvTable, read_columns
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -169,6 +169,21 @@ def test_a_table_knows_its_rows(tmp_path):
     table.append({"a": 1})
     table.append({"b": "x"})
     assert table.read() == [{"a": "1"}, {"b": "x"}]
+
+
+def test_columns_read_back_as_numbers(tmp_path):
+    write(MetricLog(tmp_path), range(5))
+    found = read_columns(tmp_path / "metrics.csv")
+    assert found["late"] == [3.0, 4.0]
+    assert found["a"] == [step / 7 for step in range(5)]
+    assert read_columns(tmp_path / "none.csv") == {}
+
+
+@pytest.mark.parametrize("text", ["a\nword\n", "a,b\n1\n"])
+def test_columns_that_are_no_numbers_are_refused(tmp_path, text):
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(StoreError, match=r"metrics.csv is not a table of numbers"):
+        read_columns(tmp_path / "metrics.csv")
 
 
 class Toy(L.LightningModule):
