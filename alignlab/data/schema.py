@@ -122,6 +122,9 @@ class Source(Protocol):
     """The views that exist as stored rows. Pairs that are not native are sampled from the SFT policy and
     labelled by `prefer`."""
 
+    annotates: bool
+    """Whether `prefer` answers."""
+
     def fingerprint(self, view: str = "all") -> str:
         """Hash of everything the rows depend on, file contents included; goes into stage keys.
 
@@ -146,7 +149,9 @@ class Source(Protocol):
         """Stored pairs of a split; only when Data.PAIRS is native."""
         ...
 
-    def prefer(self, prompt: Prompt, first: str, second: str, seeds: Seeds, index: int) -> float | None:
+    def prefer(
+        self, prompt: Prompt, first: str, second: str, seeds: Seeds, index: int, ended: tuple[bool, bool] = (True, True)
+    ) -> float | None:
         """P-label of an annotator: 1.0 first preferred, 0.0 second, in between for soft labels.
 
         None when this source has no annotator. `index` makes the annotator's noise a function of the row.

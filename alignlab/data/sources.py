@@ -78,7 +78,7 @@ class StoredSource:
         text = json.dumps([VERSION, self._content(), settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, view: str = "all") -> str:
         """Hash of the rows' content and of the settings that decide what is read and how it is divided."""
         return self._fingerprint
 
@@ -132,6 +132,8 @@ class StoredSource:
             f"{self.name} holds rows of shape {self.table.shape!r} and has no {view} for the {split} split",
             f"choose data with {view}, or a method that learns from {', '.join(sorted(self.native))}",
         )
+
+    annotates = False
 
     def prefer(self, prompt: Prompt, first: str, second: str, seeds: Seeds, index: int, *_: Any, **__: Any) -> None:
         """None: stored data has no annotator."""

@@ -16,7 +16,7 @@ from alignlab.config import RunConfig
 from alignlab.data.rows import read_pairs
 from alignlab.data.schema import Pair, Split
 from alignlab.data.tokens import PairTokens, tokenise_demonstrations, tokenise_pairs, tokenise_prompts
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, DataError
 from alignlab.method import Data, Method, MethodConfig
 from alignlab.models.load import stored
 from alignlab.models.policy import Policy
@@ -46,6 +46,8 @@ class Graph:
         self.announce = (lambda line: None) if quiet else say
         self.store = Store(settings.store, self.announce)
         self.source = registry.component("sources", settings.data.source).load()(settings.data)
+        for note in getattr(self.source, "notes", ()):
+            self.announce(note)
         self.base = Base(settings, self.source)
         self.method: Method = registry.method(settings.algo.method)
         self.tracker: Tracker = Silent()
@@ -61,6 +63,12 @@ class Graph:
     def preferences(self) -> Artefact:
         """Label pairs, split once by prompt into those methods may train on and those held out."""
         settings, native = self.settings, Data.PAIRS in self.source.native
+        if not native and not self.source.annotates:
+            raise DataError(
+                f"data={self.source.name} holds no pairs ({', '.join(sorted(self.source.native))}), and nothing here "
+                "can label samples",
+                "choose data with pairs",
+            )
         seeds = settings.stage_seeds
         fields: dict[str, Any] = {"data": self.source_address("labels"), "native": native}
         if not native:

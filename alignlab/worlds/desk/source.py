@@ -29,6 +29,7 @@ class DeskSource:
 
     name = "desk"
     native = frozenset({Data.PROMPTS, Data.DEMONSTRATIONS})
+    annotates = True
 
     def __init__(self, config: DeskConfig) -> None:
         self.config = config

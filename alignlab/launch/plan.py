@@ -1,0 +1,81 @@
+"""`python -m alignlab plan algo=ppo`: which stages a run would compute, and which it finds in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from alignlab.compose import composed
+from alignlab.config import RunConfig, typed
+from alignlab.data.schema import Split
+from alignlab.method import Output, Reference
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.evaluated import Evaluator
+from alignlab.stages.graph import Graph
+from alignlab.stages.key import StageKey
+from alignlab.stages.store import Store, Workspace
+from alignlab.tracking.console import results
+from alignlab.tracking.progress import duration
+
+
+class NotComputed(Exception):
+    """A stage is not in the store; a plan goes no further."""
+
+
+class FindOnly(Store):
+    """A store that looks and never computes."""
+
+    def produce(
+        self, key: StageKey, build: Callable[[Workspace], Mapping[str, Any] | None], *, label: str
+    ) -> Artefact:
+        """The stored artefact, or NotComputed."""
+        found = self.get(key)
+        if found is None:
+            raise NotComputed(label)
+        return found
+
+
+def plan(arguments: Sequence[str]) -> int:
+    """Print the plan of a run. Returns the exit code."""
+    settings = typed(composed(arguments))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{settings.algo.name}, seed {settings.seed}")
+    table.title_justify = "left"
+    for column in ("stage", "plan", "took", "artefact"):
+        table.add_column(column, no_wrap=True)
+    for label, outcome in stages(settings):
+        if isinstance(outcome, Artefact):
+            table.add_row(label, "reuse", duration(float(outcome.info.get("seconds", 0))), outcome.name)
+        else:
+            table.add_row(label, "compute" if outcome == label else f"compute, after {outcome}", "", "")
+    results.print(table)
+    return 0
+
+
+def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
+    """Each stage of the run with its artefact, or with the label of the first stage that has to be computed."""
+    graph = Graph(settings, quiet=True)
+    graph.store = FindOnly(settings.store)
+    name, evaluate = settings.algo.name, Evaluator(graph, settings.evaluation)
+    wanted: list[tuple[str, Callable[[], Artefact]]] = [
+        ("SFT", lambda: graph.sft),
+        ("preferences", lambda: graph.preferences),
+        ("reward model", graph.reward),
+        ("reward model, held-out labels", lambda: graph.reward(Split.HELD_OUT)),
+    ]
+    if graph.method.needs.reference is Reference.LOGPS:
+        wanted.append(("reference log-probs", lambda: graph.reference_logps))
+    wanted.append((f"{name}, seed {settings.seed}", lambda: graph.policy_of_method))
+    if graph.method.output is Output.POLICY:
+        wanted.append(("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")))
+        wanted.append((f"evaluation of {name}", lambda: evaluate(graph.policy_of_method, name)))
+    return [(label, _outcome(find)) for label, find in wanted]
+
+
+def _outcome(find: Callable[[], Artefact]) -> Artefact | str:
+    try:
+        return find()
+    except NotComputed as missing:
+        return str(missing)
