@@ -6,24 +6,34 @@ Exit codes: 0 done, 1 a run failed, 2 the request cannot work as typed, 130 inte
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 
-from alignlab.errors import AlignlabError
+from alignlab import __version__
+from alignlab.errors import AlignlabError, PluginError
 
 HELP = """\
 alignlab trains and compares ways of aligning a language model.
 
-  python -m alignlab algo=ppo                  run one method on the embedded desk world
-  python -m alignlab algo=dpo model=hf model.path=DIR data=hh data.path=FILE
-  python -m alignlab -m algo=ppo,dpo seed=0,1  a sweep
-  python -m alignlab methods [NAME]            what is installed; equation, parameters, paper of one
-  python -m alignlab plan algo=ppo             what would be computed, what is found in the store
-  python -m alignlab cache ls|verify|prune|why the stage store
+  python -m alignlab algo=NAME [key=value …]   run a method and what it needs
+  python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
+  python -m alignlab methods [NAME]            what is installed; all about one
+  python -m alignlab plan algo=NAME            what would be computed or reused
+  python -m alignlab cache VERB                the store: ls, verify, prune, why
 
-Overrides are key=value, as in algo.beta=0.1, data.pairs=4000, seed=1, trainer=gpu, tracking=wandb.
-`--cfg job` prints the whole configuration of a run; `--hydra-help` what Hydra itself understands.
+Settings are key=value, as in algo.beta=0.1 data.pairs=4000 seed=1.
+A GPU: trainer=gpu. Weights & Biases: tracking=wandb. Your own model and data:
+  python -m alignlab algo=NAME model=hf model.path=DIR data=hh data.path=FILE
+`--cfg job` prints all settings instead of running; `--hydra-help` more flags.
 """
+USAGE = {
+    "methods": "python -m alignlab methods [NAME …]\n\nLists what is installed; with names, prints equation, paper, "
+    "parameters\nwith their ranges, conventions and known failure modes of each.",
+    "plan": "python -m alignlab plan algo=NAME [key=value …]\n\nSays which stages a run would compute and which it\n"
+    "finds in the store. Computes nothing.",
+}
+"""Help of the verbs that do not print their own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except AlignlabError as error:
+        if isinstance(error, PluginError) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)  # for the plugin's author
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -41,25 +53,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if {"-h", "--help"} & set(arguments) and (not arguments or arguments[0] not in VERBS):
-        print(HELP + _groups())
+    verb = arguments[0] if arguments and arguments[0] in VERBS else ""
+    if {"-h", "--help"} & set(arguments) and (not verb or verb in USAGE):
+        print(f"usage: {USAGE[verb]}" if verb else HELP + _groups())
         return 0
-    if arguments and arguments[0] in VERBS:
-        return VERBS[arguments[0]](arguments[1:])
+    if arguments == ["--version"]:
+        print(f"alignlab {__version__}")
+        return 0
+    if verb:
+        return VERBS[verb](arguments[1:])
     return _run(arguments[1:] if arguments[:1] == ["run"] else arguments)
 
 
 def _groups() -> str:
+    """Every `group=option` there is, those of plugins included."""
     from alignlab import registry
     from alignlab.compose import conf_folder
 
+    options: dict[str, set[str]] = {"algo": set(registry.presets())}
+    places = [conf_folder(), *registry.conf_folders()]
+    for folder in (folder for place in places for folder in place.iterdir() if folder.is_dir()):
+        options.setdefault(folder.name, set()).update(path.stem for path in folder.glob("*.yaml"))
     lines = ["\nGroups and their options:"]
-    for folder in sorted(path for path in conf_folder().iterdir() if path.is_dir()):
-        names = [path.stem for path in sorted(folder.glob("*.yaml"))]
-        if names and folder.name != "tuned":
-            lines.append(f"  {folder.name:<11} {', '.join(names)}")
-    lines.append(f"  {'algo':<11} {', '.join(sorted(registry.presets()))}")
+    for group, names in sorted(options.items()):
+        if names and group not in HIDDEN:
+            lines.append(_folded(f"  {group:<11} ", sorted(names)))
     return "\n".join(lines)
+
+
+def _folded(start: str, names: Sequence[str]) -> str:
+    import textwrap
+
+    return textwrap.fill(", ".join(names), 80, initial_indent=start, subsequent_indent=" " * len(start))
 
 
 def _run(arguments: list[str]) -> int:
@@ -87,6 +112,8 @@ def _plan(arguments: list[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"methods": _methods, "cache": _cache, "plan": _plan}
+HIDDEN = ("tuned", "schema", "hydra", "stages")
+"""Folders of the configuration that are not chosen by name."""
 
 
 def _one_line_warning(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:

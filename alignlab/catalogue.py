@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 from rich import box
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +42,11 @@ def needs(method: Method) -> list[str]:
     return words
 
 
+def variants() -> list[str]:
+    """Presets that are not named after their method, each with it."""
+    return [f"{preset} ({name})" for preset, name in sorted(registry.presets().items()) if preset != name]
+
+
 def _all() -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", style="bold", no_wrap=True)
@@ -48,30 +55,35 @@ def _all() -> None:
     for name, method in sorted(registry.methods().items()):
         table.add_row(name, method.summary, ", ".join(needs(method)))
     results.print(table)
-    variants = [f"{preset} ({name})" for preset, name in sorted(registry.presets().items()) if preset != name]
-    if variants:
-        results.print(f"variants: {', '.join(variants)}")
-    for kind in ("sources", "rewards", "judges", "attacks"):
-        results.print(f"{kind}: {', '.join(sorted(registry.components(kind)))}")
-    results.print("\n`python -m alignlab methods NAME` prints one in full.")
+    rows = {"variants": variants()}
+    rows |= {kind: sorted(registry.components(kind)) for kind in ("sources", "rewards", "judges", "attacks")}
+    results.print(_pairs({kind: ", ".join(names) for kind, names in rows.items() if names}))
+    results.print("\n`python -m alignlab methods NAME` prints all about one.")
 
 
 def _one(method: Method) -> None:
     results.print(Text(f"{method.name}: {method.summary}", style="bold"))
-    results.print(Text(f"\n  {method.equation}\n"))
-    results.print(f"  paper  {method.paper}")
-    results.print(f"  needs  {', '.join(needs(method))}")
+    results.print(Padding(Text(method.equation), (1, 2)))
     presets = sorted(preset for preset, owner in registry.presets().items() if owner == method.name)
-    results.print(f"  names  {', '.join(f'algo={preset}' for preset in presets)}\n")
+    names = ", ".join(f"algo={preset}" for preset in presets)
+    results.print(_pairs({"paper": method.paper, "needs": ", ".join(needs(method)), "names": names}))
     results.print(_parameters(method))
     if method.conventions:
         results.print(Text("conventions", style="bold"))
-        for name, value in method.conventions.items():
-            results.print(Text(f"  {name}: {value}"))
+        results.print(_pairs(method.conventions))
     if method.failures:
-        results.print(Text("known failure modes", style="bold"))
-        for failure in method.failures:
-            results.print(Text(f"  - {failure}"))
+        results.print(Text("\nknown failure modes", style="bold"))
+        results.print(_pairs({f"{number}": text for number, text in enumerate(method.failures, 1)}))
+
+
+def _pairs(rows: Mapping[str, str]) -> Table:
+    """Names and texts, the texts folded within their column."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for name, text in rows.items():
+        grid.add_row(Text(f"  {name}"), Text(text))
+    return grid
 
 
 def defaults(preset: str) -> dict[str, Any]:
@@ -81,16 +93,55 @@ def defaults(preset: str) -> dict[str, Any]:
     return {str(key): value for key, value in written.items() if key != "defaults"}  # type: ignore[union-attr]
 
 
+class Parameter(NamedTuple):
+    """One setting of a method, as text."""
+
+    name: str
+    default: str
+    valid: str
+    """Range in mathematical notation; empty where every value of the type is."""
+    search: str
+    """Range that a fair tuning searches; empty where it is not searched."""
+    meaning: str
+
+
+def parameters(method: Method) -> list[Parameter]:
+    """What a method can be told, with the defaults of the preset that bears its name."""
+    values = defaults(method.name) if method.name in registry.presets() else {}
+    return [
+        Parameter(
+            spec.name,
+            yaml_text(values.get(spec.name, spec.default)),
+            _valid(spec.metadata),
+            _search(spec.metadata.get("search")),
+            spec.metadata.get("doc", ""),
+        )
+        for spec in fields(method.config)
+        if spec.name not in ("method", "name")
+    ]
+
+
+def yaml_text(value: Any) -> str:
+    """A value as it is typed: true, null, 1e-05."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+def _valid(meta: Mapping[str, Any]) -> str:
+    limited = "low" in meta and not (math.isinf(meta["low"]) and math.isinf(meta["high"]))
+    return interval(meta) if limited else ""
+
+
+def _search(search: tuple[float, float, str] | None) -> str:
+    return "" if search is None else f"{search[0]:g} to {search[1]:g}, {search[2]}"
+
+
 def _parameters(method: Method) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("parameter", "default", "range", "meaning"):
+    for column in ("algo.", "default", "range", "meaning"):
         table.add_column(column, no_wrap=column != "meaning")
-    values = defaults(method.name) if method.name in registry.presets() else {}
-    for spec in fields(method.config):
-        if spec.name in ("method", "name"):
-            continue
-        bounds = interval(spec.metadata) if "low" in spec.metadata and not isinstance(spec.default, str) else ""
-        table.add_row(
-            f"algo.{spec.name}", str(values.get(spec.name, spec.default)), bounds, spec.metadata.get("doc", "")
-        )
+    for row in parameters(method):
+        searched = f" Tuning searches {row.search}." if row.search else ""
+        table.add_row(row.name, row.default, row.valid, row.meaning + searched)
     return table

@@ -5,13 +5,15 @@ Hydra composes YAML into these classes; `OmegaConf.to_object` then runs every `_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alignlab import registry
 from alignlab.errors import ConfigError
 from alignlab.method import MethodConfig, check_ranges, param
 from alignlab.seeding import STREAMS, Seeds
@@ -69,7 +71,7 @@ class HfModel:
     """Any causal language model of transformers, from a directory or, when asked for by its id, the hub."""
 
     kind: str = "hf"
-    path: str = MISSING
+    path: str = param(MISSING, "A directory that holds a model, or its id on the hub.")
     revision: str | None = None
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off unless you have read that code."""
@@ -94,6 +96,10 @@ class RewardConfig:
     """Divide scores by their standard deviation on SFT samples; `beta` then has another unit."""
     pairs_check: float = param(0.55, "Warn below this pair accuracy on validation labels.", low=0.5, high=1)
 
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self, "reward")
+
 
 @dataclass(kw_only=True)
 class RolloutConfig:
@@ -102,6 +108,10 @@ class RolloutConfig:
     engine: EngineKind = EngineKind.auto
     max_new_tokens: int = param(48, "Longest completion in tokens, the end token included.", low=1)
     batch_size: int = param(1024, "Prompts sampled at once outside training steps.", low=1)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self, "rollout")
 
 
 @dataclass(kw_only=True)
@@ -138,8 +148,13 @@ class TrainerConfig:
     snapshots: int = param(4, "Policies kept on the way for `keep=best`.", low=1)
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check ranges, and refuse arithmetic that gradient clipping or float32 log-probabilities cannot bear."""
         check_ranges(self, "trainer")
+        if self.precision not in ("32-true", "bf16-mixed"):
+            raise ConfigError(
+                f"trainer.precision must be 32-true or bf16-mixed, got {self.precision!r}",
+                "for weights in half precision pass model.dtype=bfloat16",
+            )
 
 
 @dataclass(kw_only=True)
@@ -161,7 +176,9 @@ class TrackingConfig:
             ("mode", self.mode, ("offline", "online")),
         ):
             if value not in known:
-                raise ConfigError(f"tracking.{key} must be {' or '.join(known)}, got {value!r}")
+                raise ConfigError(
+                    f"tracking.{key} must be {' or '.join(known)}, got {value!r}", f"pass tracking.{key}={known[0]}"
+                )
 
 
 @dataclass(kw_only=True)
@@ -197,7 +214,7 @@ class RunConfig:
         """Check seeds."""
         for key in ("seed", "stage_seed"):
             if getattr(self, key) < 0:
-                raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}")
+                raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}", f"pass {key}=0")
         unknown = sorted(set(self.streams) - set(STREAMS))
         if unknown:
             raise ConfigError(f"unknown seed stream streams.{unknown[0]}", f"choose from {', '.join(STREAMS)}")
@@ -216,19 +233,90 @@ class RunConfig:
 def typed(cfg: DictConfig) -> RunConfig:
     """Turn a composed config into checked dataclasses.
 
-    Raises ConfigError naming the key for a missing mandatory value or one out of range.
+    Raises ConfigError naming the key: unknown, without a value, of the wrong type, out of range, or at odds with
+    another. PluginError for a component that does not exist.
     """
+    for key in _undeclared(cfg):
+        raise ConfigError(f"unknown setting {key}", "leave it out; `--cfg job` prints every setting there is")
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise ConfigError(f"{missing[0]} has no value", f"pass {missing[0]}=‹value›")
+        raise ConfigError(f"{missing[0]} has no value", f"{described(cfg, missing[0])}Pass {missing[0]}=‹value›.")
+    for role in ("algo", "stages.sft", "stages.reward"):
+        _check_role(cfg, role)
+    _check_parts(cfg)
     try:
         settings = OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(str(error).splitlines()[0], "`--cfg job` prints the whole configuration") from error
     if not isinstance(settings, RunConfig):
         raise ConfigError("the composed configuration is not a run", "compose conf/config.yaml")
-    for role in ("algo", "stages.sft", "stages.reward"):
-        node = OmegaConf.select(cfg, role)
-        if not issubclass(OmegaConf.get_type(node) or object, MethodConfig):
-            raise ConfigError(f"{role} is not a method's configuration", "give its YAML /schema/algo/‹method›@_here_")
+    _check_components(settings)
     return settings
+
+
+def described(cfg: DictConfig, key: str) -> str:
+    """What a dotted key means, by its field's own words; empty where there are none."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    kind = OmegaConf.get_type(node)
+    specs = {spec.name: spec for spec in fields(kind)} if is_dataclass(kind) else {}
+    doc = specs[name].metadata.get("doc", "") if name in specs else ""
+    return f"{doc} " if doc else ""
+
+
+def _undeclared(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Dotted keys that no dataclass declares: `+key=value` adds them past every check of Hydra's."""
+    kind = OmegaConf.get_type(cfg)
+    declared = {spec.name for spec in fields(kind)} if is_dataclass(kind) else {str(name) for name in cfg}
+    for name in map(str, cfg):
+        if name not in declared:
+            yield prefix + name
+        elif not OmegaConf.is_missing(cfg, name) and isinstance(cfg[name], DictConfig):
+            yield from _undeclared(cfg[name], f"{prefix}{name}.")
+
+
+def _check_role(cfg: DictConfig, role: str) -> None:
+    """A method's settings, checked under the key they were given by."""
+    node = OmegaConf.select(cfg, role)
+    kind = OmegaConf.get_type(node) or object
+    if not issubclass(kind, MethodConfig):
+        raise ConfigError(f"{role} is not a method's configuration", "give its YAML /schema/algo/‹method›@_here_")
+    declared = registry.method(node.method).config
+    if kind is not declared:
+        raise ConfigError(
+            f"{role}.method={node.method} does not fit the settings of {role}, which are those of {kind.__name__}",
+            f"choose a method by {'algo' if role == 'algo' else f'algo@{role}'}={node.method}",
+        )
+    try:
+        OmegaConf.to_object(node)
+    except ConfigError as error:
+        own = (text.replace("algo.", f"{role}.") for text in (error.message, error.remedy))
+        raise ConfigError(*own) from None
+
+
+def _check_parts(cfg: DictConfig, prefix: str = "") -> None:
+    """Settings inside settings do not know under which key they stand: innermost first, so that errors name it."""
+    for name in map(str, cfg):
+        node, key = cfg[name], f"{prefix}{name}"
+        if not isinstance(node, DictConfig) or not is_dataclass(OmegaConf.get_type(node)):
+            continue
+        _check_parts(node, f"{key}.")
+        try:
+            OmegaConf.to_object(node)
+        except ConfigError as error:
+            if key in error.message:
+                raise
+            raise ConfigError(f"{key}: {error.message}", error.remedy) from None
+
+
+def _check_components(settings: RunConfig) -> None:
+    """Everything that is named must exist, before anything is computed."""
+    source = registry.component("sources", settings.data.source)
+    if source.config is not None and type(settings.data) is not source.config:
+        raise ConfigError(
+            f"data.source={source.name} does not fit the settings of data, which are those of another source",
+            f"choose a source by data={source.name}",
+        )
+    registry.component("rewards", settings.reward.kind)
+    if settings.evaluation.judge is not None:
+        registry.component("judges", settings.evaluation.judge)

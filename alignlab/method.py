@@ -87,8 +87,9 @@ def check_ranges(config: Any, prefix: str) -> None:
 
 
 def _inside(value: float, meta: Mapping[str, Any]) -> bool:
-    above = value > meta["low"] if meta["open_low"] else value >= meta["low"]
-    below = value < meta["high"] if meta["open_high"] else value <= meta["high"]
+    low, high = float(meta["low"]), float(meta["high"])
+    above = value > low if meta["open_low"] else value >= low
+    below = value < high if meta["open_high"] else value <= high
     return above and below
 
 

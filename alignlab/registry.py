@@ -24,6 +24,7 @@ from alignlab.errors import PluginError
 from alignlab.method import Component, Method
 
 METHODS = "alignlab.methods"
+SHIPPED_FOLDERS = tuple(alignlab.plugins.__path__)
 
 SHIPPED: Mapping[str, tuple[str, ...]] = {
     "alignlab.sources": (
@@ -61,7 +62,7 @@ class Catalogue:
     origin: dict[str, str] = field(default_factory=dict)
     broken: dict[str, Exception] = field(default_factory=dict)
 
-    def add(self, entry: EntryPoint, kind: type) -> None:
+    def add(self, entry: EntryPoint, kind: type[Method] | type[Component]) -> None:
         """Load one entry; a stranger's broken package must not take the others down."""
         try:
             declared = entry.load()
@@ -71,10 +72,15 @@ class Catalogue:
         for one in declared.values() if isinstance(declared, Mapping) else (declared,):
             self._add(one, entry, kind)
 
-    def _add(self, declared: Any, entry: EntryPoint, kind: type) -> None:
+    def _add(self, declared: Any, entry: EntryPoint, kind: type[Method] | type[Component]) -> None:
         if not isinstance(declared, kind):
             self.broken[entry.name] = TypeError(
                 f"{entry.value} must be an alignlab {kind.__name__}, got {type(declared).__name__}"
+            )
+            return
+        if isinstance(declared, Method) and not _presets_of(declared):
+            self.broken[entry.name] = FileNotFoundError(
+                f"{entry.value} says conf={declared.conf!r}, where no algo/‹preset›.yaml is found"
             )
             return
         if declared.name in self.found:
@@ -116,8 +122,14 @@ def plugin_folders() -> list[Path]:
     missing = [part for part in named if not Path(part).is_dir()]
     if missing:
         raise PluginError(f"ALIGNLAB_PLUGINS names {missing[0]!r}, which is no folder", "correct the variable")
+    itself = [part for part in named if (Path(part) / "__init__.py").is_file()]
+    if itself:
+        raise PluginError(
+            f"ALIGNLAB_PLUGINS names {itself[0]!r}, which is a plugin itself",
+            f"name the folder that holds it: {Path(itself[0]).absolute().parent}",
+        )
     unique: dict[str, Path] = {}
-    for path in [*list(alignlab.plugins.__path__), *named]:
+    for path in [*SHIPPED_FOLDERS, *named]:
         if Path(path).is_dir():
             unique.setdefault(os.path.realpath(path), Path(path))
     return list(unique.values())
@@ -126,7 +138,7 @@ def plugin_folders() -> list[Path]:
 def _folder_entries() -> Iterator[EntryPoint]:
     owner: dict[str, Path] = {}
     for folder in plugin_folders():
-        if os.path.realpath(folder) not in map(os.path.realpath, alignlab.plugins.__path__):
+        if str(folder) not in alignlab.plugins.__path__:
             alignlab.plugins.__path__.append(str(folder))
         for info in pkgutil.iter_modules([str(folder)]):
             if not info.ispkg:
@@ -190,12 +202,33 @@ def conf_folder(conf: str) -> Path:
     return Path(str(files(package))) / name
 
 
+def conf_places() -> Mapping[str, str]:
+    """Every plugin's Hydra search path entry and the name of the plugin it belongs to."""
+    presets()
+    places = {declared.conf: name for name, declared in methods().items()}
+    for kind in ("sources", "rewards"):
+        places |= {part.conf: name for name, part in components(kind).items() if part.conf}
+    return places
+
+
+def conf_folders() -> list[Path]:
+    """The folders of YAML that plugins ship."""
+    return [conf_folder(place) for place in conf_places()]
+
+
+def _presets_of(declared: Method) -> list[Path]:
+    try:
+        return sorted((conf_folder(declared.conf) / "algo").glob("*.yaml"))
+    except ImportError:
+        return []
+
+
 @cache
 def presets() -> Mapping[str, str]:
     """Every `algo=` name and the method it configures. Two plugins with one preset name are an error."""
     owner: dict[str, str] = {}
     for name, declared in methods().items():
-        for path in sorted((conf_folder(declared.conf) / "algo").glob("*.yaml")):
+        for path in _presets_of(declared):
             if path.stem in owner:
                 raise PluginError(
                     f"methods {owner[path.stem]!r} and {name!r} both ship algo/{path.stem}.yaml", "rename one file"
@@ -206,5 +239,6 @@ def presets() -> Mapping[str, str]:
 
 def forget() -> None:
     """Drop what discovery found, so that a changed environment is seen."""
+    alignlab.plugins.__path__[:] = SHIPPED_FOLDERS
     for cached in (catalogue, presets):
         cached.cache_clear()

@@ -6,6 +6,7 @@ cut into micro-batches whose superfluous padding is removed; no result may depen
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from alignlab.data.schema import Prompt
+from alignlab.errors import DataError
 from alignlab.numerics.masked import position_ids
 
 
@@ -50,6 +52,11 @@ class Sequences(NamedTuple):
     def select(self, index: Tensor | slice) -> Sequences:
         """Some rows, at unchanged width."""
         return Sequences(*(field[index] for field in self))
+
+    def check_right_padded(self) -> None:
+        """Raise DataError where a row begins with padding, which models would read as text."""
+        if not bool(self.attention[:, 0].all()):
+            raise DataError("a row begins with padding, which models read as text", "pad on the right")
 
     def trim(self) -> Sequences:
         """Without the columns on the right that are padding in every row.
@@ -87,6 +94,26 @@ class Sequences(NamedTuple):
         """Entries of a (B, T) tensor on completion tokens, one float32 array a row. Inverse of `scatter`."""
         kept = values[self.completion].detach().float().cpu().numpy()
         return np.split(kept, np.cumsum(self.lengths.cpu().numpy())[:-1])
+
+
+TOKENS = 16_384
+"""Tokens, padding included, in one forward pass with gradient when nothing else is asked for."""
+
+
+def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS) -> list[Tensor]:
+    """Row numbers of micro-batches, shortest rows first, so that little of each is padding: (B,) -> [(b,), ...].
+
+    At most `rows` rows each; 0 means as many as `tokens` holds at the width of the longest. Every row is in one.
+    """
+    order = torch.argsort(lengths, stable=True)
+    if rows:
+        return list(order.split(rows))
+    cuts, start = [], 0
+    for stop, width in enumerate(lengths[order].tolist(), 1):
+        if (stop - start) * width > tokens and stop - 1 > start:
+            cuts.append(order[start : stop - 1])
+            start = stop - 1
+    return [*cuts, order[start:]]
 
 
 Ids = Sequence[int] | np.ndarray
@@ -130,6 +157,28 @@ class Batch:
         return replace(self, **moved)
 
 
+class TokenBatch(Batch, ABC):
+    """A batch of padded rows, which can be cut into micro-batches. No result may depend on how."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> Tensor:
+        """What each row costs in tokens, (B,)."""
+
+    @abstractmethod
+    def select(self, part: Tensor) -> Self:
+        """Some rows, (b,) numbers, without superfluous padding."""
+
+    def micro(self, rows: int) -> Iterator[Self]:
+        """Slices of at most `rows` rows, in order."""
+        for part in torch.arange(len(self), device=self.index.device).split(rows):
+            yield self.select(part)
+
+    def by_length(self, rows: int = 0) -> list[Self]:
+        """Micro-batches of rows of similar length; see `length_cuts`."""
+        return [self.select(part) for part in length_cuts(self.lengths, rows)]
+
+
 def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) -> Tensor | None:
     if values is None:
         return None
@@ -137,7 +186,7 @@ def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) 
 
 
 @dataclass(frozen=True)
-class PairBatch(Batch):
+class PairBatch(TokenBatch):
     """Pairs; the 2B rows of `sequences` are all chosen ones, then all rejected ones."""
 
     sequences: Sequences
@@ -148,23 +197,27 @@ class PairBatch(Batch):
     probability: Tensor | None = None
     """P(chosen preferred); 1 where the source says nothing, (B,)."""
 
-    def micro(self, rows: int) -> Iterator[PairBatch]:
-        """Slices of at most `rows` pairs; a slice holds both completions of its pairs."""
-        for start in range(0, len(self), rows):
-            part = torch.arange(start, min(start + rows, len(self)), device=self.index.device)
-            both = torch.cat([part, part + len(self)])
-            sequences = self.sequences.select(both).trim()
-            yield PairBatch(
-                self.index[part],
-                sequences,
-                _cut(self.reference, both, sequences.ids.shape[1]),
-                _cut(self.margin, part),
-                _cut(self.probability, part),
-            )
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of the longer row of each pair, prompt included, (B,)."""
+        chosen, rejected = self.sequences.attention.sum(-1).chunk(2)
+        return torch.maximum(chosen, rejected)
+
+    def select(self, part: Tensor) -> PairBatch:
+        """Some pairs, (b,) numbers, both completions of each, without superfluous padding."""
+        both = torch.cat([part, part + len(self)])
+        sequences = self.sequences.select(both).trim()
+        return PairBatch(
+            self.index[part],
+            sequences,
+            _cut(self.reference, both, sequences.ids.shape[1]),
+            _cut(self.margin, part),
+            _cut(self.probability, part),
+        )
 
 
 @dataclass(frozen=True)
-class LabelBatch(Batch):
+class LabelBatch(TokenBatch):
     """Completions judged desirable or not."""
 
     sequences: Sequences
@@ -173,26 +226,32 @@ class LabelBatch(Batch):
     reference: Tensor | None = None
     """Token log-probabilities of the reference, aligned with `sequences.ids`, 0 off the completion, (B, T)."""
 
-    def micro(self, rows: int) -> Iterator[LabelBatch]:
-        """Slices of at most `rows` rows."""
-        for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
-            sequences = self.sequences.select(part).trim()
-            reference = _cut(self.reference, part, sequences.ids.shape[1])
-            yield LabelBatch(self.index[part], sequences, self.desirable[part], reference)
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each row, prompt included, (B,)."""
+        return self.sequences.attention.sum(-1)
+
+    def select(self, part: Tensor) -> LabelBatch:
+        """Some rows, (b,) numbers, without superfluous padding."""
+        sequences = self.sequences.select(part).trim()
+        reference = _cut(self.reference, part, sequences.ids.shape[1])
+        return LabelBatch(self.index[part], sequences, self.desirable[part], reference)
 
 
 @dataclass(frozen=True)
-class DemonstrationBatch(Batch):
+class DemonstrationBatch(TokenBatch):
     """Completions to imitate."""
 
     sequences: Sequences
 
-    def micro(self, rows: int) -> Iterator[DemonstrationBatch]:
-        """Slices of at most `rows` rows."""
-        for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
-            yield DemonstrationBatch(self.index[part], self.sequences.select(part).trim())
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each row, prompt included, (B,)."""
+        return self.sequences.attention.sum(-1)
+
+    def select(self, part: Tensor) -> DemonstrationBatch:
+        """Some rows, (b,) numbers, without superfluous padding."""
+        return DemonstrationBatch(self.index[part], self.sequences.select(part).trim())
 
 
 @dataclass(frozen=True)

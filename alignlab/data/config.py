@@ -58,8 +58,7 @@ class FilesConfig(StoredConfig):
     """Rows in local files."""
 
     source: str = "files"
-    path: Any = MISSING
-    """A file, a folder or a glob pattern, or a list of these."""
+    path: Any = param(MISSING, "A file, a folder or a glob pattern, or a list of these.")
 
 
 @dataclass(kw_only=True)
@@ -68,8 +67,7 @@ class HhConfig(StoredConfig):
 
     source: str = "hh"
     format: str = "transcripts"
-    path: Any = MISSING
-    """A folder or file of transcripts, or the hub id Anthropic/hh-rlhf."""
+    path: Any = param(MISSING, "A folder or file of transcripts, or the hub id Anthropic/hh-rlhf.")
     subset: str | None = None
     """One folder of the hub's copy, such as harmless-base."""
     revision: str | None = None
@@ -81,8 +79,7 @@ class HubConfig(StoredConfig):
     """A data set of the Hugging Face hub. Reads the network, or the local cache when offline."""
 
     source: str = "hub"
-    dataset: str = MISSING
-    """Its id, such as trl-lib/ultrafeedback_binarized."""
+    dataset: str = param(MISSING, "Its id on the hub, such as trl-lib/ultrafeedback_binarized.")
     subset: str | None = None
     """Its configuration, where it has several."""
     revision: str | None = None

@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from alignlab import registry
 from alignlab.config import RunConfig
+from alignlab.stages.files import disk_error
 from alignlab.tracking.console import warn
 
 
@@ -26,7 +28,9 @@ def overlapped(settings: RunConfig, log: Path) -> Iterator[None]:
     if not settings.overlap or (os.cpu_count() or 1) < 2:
         yield
         return
-    with log.open("wb") as out:
+    with disk_error(log):
+        out = log.open("wb")
+    with out:
         child = subprocess.Popen(
             [sys.executable, "-m", "alignlab.launch.background"],
             stdin=subprocess.PIPE,
@@ -36,8 +40,8 @@ def overlapped(settings: RunConfig, log: Path) -> Iterator[None]:
         )
         try:
             assert child.stdin is not None
-            child.stdin.write(pickle.dumps(settings))
-            child.stdin.close()
+            with suppress(BrokenPipeError), child.stdin:  # it may have failed already, and then says so in its log
+                child.stdin.write(pickle.dumps((os.getpid(), settings)))
             yield
         finally:
             _end(child, log)
@@ -58,9 +62,8 @@ def _end(child: subprocess.Popen[bytes], log: Path) -> None:
         log.unlink()
 
 
-def _end_with_parent() -> None:
-    """A killed run must not leave this process behind."""
-    parent = os.getppid()
+def _end_with(parent: int) -> None:
+    """A killed run must not leave this process behind, not even one killed before this process had started."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -81,7 +84,13 @@ def work(settings: RunConfig) -> None:
     Evaluator(graph, settings.evaluation)(graph.sft, "SFT")
 
 
+def main() -> None:
+    """Receive the run's settings from the first process, and work."""
+    registry.methods()  # the settings may be of a plugin's class
+    parent, settings = pickle.loads(sys.stdin.buffer.read())
+    _end_with(parent)
+    work(settings)
+
+
 if __name__ == "__main__":
-    received: RunConfig = pickle.loads(sys.stdin.buffer.read())
-    _end_with_parent()
-    work(received)
+    main()

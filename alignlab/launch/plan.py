@@ -28,9 +28,7 @@ class NotComputed(Exception):
 class FindOnly(Store):
     """A store that looks and never computes."""
 
-    def produce(
-        self, key: StageKey, build: Callable[[Workspace], Mapping[str, Any] | None], *, label: str
-    ) -> Artefact:
+    def produce(self, key: StageKey, build: Callable[[Workspace], Mapping[str, Any] | None], *, label: str) -> Artefact:
         """The stored artefact, or NotComputed."""
         found = self.get(key)
         if found is None:

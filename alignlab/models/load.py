@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from torch.nn.modules.dropout import _DropoutNd
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -29,16 +31,18 @@ transformers_logging.disable_progress_bar()
 
 
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
-    """Set every dropout probability to 0, in modules and in the config that attention reads.
+    """Set every probability of dropout, layer drop and router jitter to 0, in modules and in their configs.
 
-    Two forward passes must agree bit for bit, or ratios and KL start with noise (arXiv 2403.17031, §3).
+    Architectures read them from either place. Two forward passes must agree bit for bit, or ratios and KL start
+    with noise (arXiv 2403.17031, §3).
     """
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
+        if isinstance(module, _DropoutNd):
             module.p = 0.0
-        for name in ("attention_dropout", "dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+        for holder in filter(None, (module, getattr(module, "config", None))):
+            for name, value in list(vars(holder).items()):
+                if isinstance(value, float) and ("drop" in name or "jitter" in name):
+                    setattr(holder, name, 0.0)
     return model
 
 
@@ -90,7 +94,7 @@ def _from(loader: Any, config: HfModel, **options: Any) -> Any:
             local_files_only=local,
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ModelError(
             f"model.path={config.path!r} could not be loaded: {first}",

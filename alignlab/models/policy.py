@@ -80,6 +80,7 @@ class Policy(nn.Module):
 
     def _states(self, sequences: Sequences) -> tuple[Tensor, nn.Module]:
         """What the head reads at the positions that predict completion tokens, (N, H), and the head."""
+        sequences.check_right_padded()
         mask = sequences.completion
         if bool(mask[:, 0].any()):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
@@ -106,9 +107,10 @@ def max_positions(model: PreTrainedModel) -> int:
 
 @torch.no_grad()
 def _head_is_separable(model: PreTrainedModel) -> bool:
-    """Whether the head applied to the last hidden state is all there is between it and the logits.
+    """Whether the head reads the last hidden state as it is, and the logits are what the head returns.
 
-    Some models scale or cap logits; asking the model itself is safer than a list of their names.
+    Some models scale or cap logits; asking the model itself is safer than a list of their names. The head is made
+    to return large numbers, since a cap leaves the small logits of fresh weights nearly as they are.
     """
     head = model.get_output_embeddings()
     if head is None or model.base_model is model:
@@ -116,9 +118,20 @@ def _head_is_separable(model: PreTrainedModel) -> bool:
     mode = model.training
     model.eval()
     ids = torch.arange(5, device=model.device)[None] % model.config.get_text_config().vocab_size
+    seen: list[Tensor] = []
+
+    def answer(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        large = torch.linspace(-300, 300, output.numel(), device=output.device).to(output.dtype).view_as(output)
+        seen[:] = [inputs[0], large]
+        return large
+
+    hook = head.register_forward_hook(answer)
     try:
         whole = model(input_ids=ids, use_cache=False).logits
-        parts = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        return whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5)
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     finally:
+        hook.remove()
         model.train(mode)
+    if not seen or seen[0].shape != hidden.shape or whole.shape != seen[1].shape:
+        return False
+    return torch.allclose(seen[0], hidden, rtol=1e-4, atol=1e-5) and torch.equal(whole, seen[1].to(whole.dtype))

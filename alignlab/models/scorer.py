@@ -42,9 +42,15 @@ class Scorer(nn.Module):
         self.model.config.score_shift, self.model.config.score_scale = float(shift), float(scale)
 
     def token_values(self, sequences: Sequences) -> Tensor:
-        """Head output after every token, in at least float32: (B, T). Entry t has seen tokens 0 to t."""
+        """Head output after every token, (B, T). Entry t has seen tokens 0 to t.
+
+        The head computes in at least float32, or half precision would round different scores to ties.
+        """
+        sequences.check_right_padded()
         hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
-        return upcast(self.head(hidden)).squeeze(-1)
+        bias = None if self.head.bias is None else upcast(self.head.bias)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(upcast(hidden), upcast(self.head.weight), bias).squeeze(-1)
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Score of each row, read at its last completion token, shifted and scaled: (B,)."""

@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import DemonstrationBatch, Sequences
+from alignlab.data.batch import DemonstrationBatch
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
 from alignlab.modules.optimise import adamw, all_sum, record, update
@@ -29,17 +29,16 @@ class CompletionModule(L.LightningModule):
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> None:
         """One update: the sum of token losses over the number of completion tokens in the whole batch."""
-        sequences, parts = batch.sequences, self.parts
-        tokens = all_sum(sequences.completion.sum())
+        parts, tokens = self.parts, all_sum(batch.sequences.completion.sum())
         spread = torch.zeros((), device=self.device)
 
-        def loss_of(chunk: Sequences) -> Tensor:
-            out = self.policy(chunk)
+        def loss_of(chunk: DemonstrationBatch) -> Tensor:
+            out = self.policy(chunk.sequences)
             spread.add_(out.entropy.sum().detach())
-            mask = chunk.completion
+            mask = chunk.sequences.completion
             return (self.objective(out.logps, mask) * mask).sum() / tokens
 
-        chunks = list(sequences.micro(parts.micro_batch_size or sequences.rows))
+        chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total)
         if batch_idx % parts.log_every == 0:
             metrics = {

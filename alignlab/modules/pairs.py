@@ -12,11 +12,9 @@ from alignlab.data.batch import PairBatch
 from alignlab.errors import TrainingError
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
+from alignlab.modules.gates import disagreement
 from alignlab.modules.optimise import adamw, all_sum, record, update
 from alignlab.numerics.logps import PairLogps, sequence_logps
-
-GATE = 1e-4
-"""Largest difference between policy and cached reference log-probability of a token at the first step, nats."""
 
 
 class PairTerms(NamedTuple):
@@ -54,19 +52,31 @@ class PairModule(L.LightningModule):
         def loss_of(chunk: PairBatch) -> Tensor:
             out = self.policy(chunk.sequences)
             if batch_idx == 0:
-                _gate(out.logps, chunk, config.name)
+                self._gate(out.logps, chunk)
             policy = _paired(out.logps, chunk)
             reference = None if chunk.reference is None else _paired(chunk.reference, chunk)
             terms = self.objective(policy, reference)
             _accumulate(sums, policy, terms)
             return terms.loss.sum() / pairs
 
-        chunks = list(batch.micro(parts.micro_batch_size or len(batch)))
+        chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
         if batch_idx % parts.log_every == 0:
             metrics = {f"train/{name}": float(all_sum(total) / pairs) for name, total in sums.items()}
             metrics |= {"train/loss": loss, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)
+
+    def _gate(self, token_logps: Tensor, batch: PairBatch) -> None:
+        """Stop when the policy does not start at its reference: every implicit reward would be wrong."""
+        if batch.reference is None:
+            return
+        gap = disagreement(token_logps, batch.reference, batch.sequences.completion, self.policy)
+        if gap:
+            raise TrainingError(
+                f"{self.config.name}: at step 0 the policy's log-probabilities differ from the cached reference's by "
+                f"{gap}, so that KL is not 0 and the loss not at its known start",
+                "the reference must be the policy the method starts from: rebuild it with `cache prune reference`",
+            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the policy."""
@@ -80,19 +90,6 @@ def _paired(token_logps: Tensor, batch: PairBatch) -> PairLogps:
     lengths = mask.sum(-1).to(summed.dtype)
     chosen, rejected = summed.chunk(2)
     return PairLogps(chosen, rejected, *lengths.chunk(2))
-
-
-def _gate(token_logps: Tensor, batch: PairBatch, name: str) -> None:
-    """Stop when the policy does not start at its reference: every implicit reward would be wrong."""
-    if batch.reference is None or token_logps.dtype not in (torch.float32, torch.float64):
-        return
-    gap = float(((token_logps - batch.reference) * batch.sequences.completion).abs().max())
-    if gap > GATE:
-        raise TrainingError(
-            f"{name}: at step 0 the policy's log-probabilities differ from the cached reference's by up to "
-            f"{gap:.2g} nats a token (limit {GATE:g}), so that KL is not 0 and the loss not at its known start",
-            "the reference must be the policy the method starts from: rebuild it with `cache prune reference`",
-        )
 
 
 @torch.no_grad()

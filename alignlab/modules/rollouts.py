@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import PromptBatch, Sequences
+from alignlab.data.batch import PromptBatch, Sequences, length_cuts
 from alignlab.errors import TrainingError
 from alignlab.method import OnlineConfig
 from alignlab.models.parts import Parts
+from alignlab.modules.gates import disagreement
 from alignlab.modules.optimise import all_sum, record
 from alignlab.numerics.logps import sequence_logps
 from alignlab.numerics.noise import Noise
-
-GATE = 1e-4
-"""Largest per-token difference in nats that rounding may cause in float32."""
 
 
 class Experience(NamedTuple):
@@ -68,37 +67,43 @@ class RolloutModule(L.LightningModule):
         noise = Noise(self.parts.seeds.of("rollout", batch_idx), rows)
         rollouts = self.parts.engine.sample(batch.prompts, noise)
         sequences = rollouts.sequences
-        out = [self.policy(chunk) for chunk in self._chunks(sequences)]
-        logps = _join([part.logps for part in out], sequences)
-        reference = _join([self.reference(chunk).logps for chunk in self._chunks(sequences)], sequences)
+        logps, spread = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows), -1)).unbind(-1)
+        reference = self.in_chunks(sequences, lambda rows: self.reference(rows).logps)
         scores = self.reward.score(rollouts, batch.rows)
         penalised = scores - self.config.missing_end_penalty * (~rollouts.ended)
         experience = Experience(sequences, logps, reference, penalised, rollouts.ended)
         if batch_idx == 0:
             self._gate_start(experience)
-        entropy = sum(part.entropy.sum() for part in out)
-        return experience, self._describe(experience, scores, entropy, rollouts.logps, batch_idx)
+        return experience, self._describe(experience, scores, spread.sum(), rollouts.logps, batch_idx)
 
-    def _chunks(self, sequences: Sequences) -> list[Sequences]:
-        return list(sequences.micro(self.parts.micro_batch_size or sequences.rows))
+    def in_chunks(self, sequences: Sequences, score: Callable[[Sequences], Tensor]) -> Tensor:
+        """Per-token values of all rows, (B, T, ...), computed on micro-batches of rows of similar length."""
+        grid: Tensor | None = None
+        for part in length_cuts(sequences.attention.sum(-1), self.parts.micro_batch_size):
+            values = score(sequences.select(part).trim())
+            if grid is None:
+                grid = values.new_zeros((*sequences.ids.shape, *values.shape[2:]))
+            grid[part, : values.shape[1]] = values
+        assert grid is not None
+        return grid
 
     def _gate_start(self, experience: Experience) -> None:
         """KL must be 0 at the first step: the policy starts at its reference."""
-        gap = float((experience.logps - experience.reference_logps).abs().max())
-        if gap > GATE and experience.logps.dtype is torch.float32:
+        mask = experience.sequences.completion
+        gap = disagreement(experience.logps, experience.reference_logps, mask, self.policy)
+        if gap:
             raise TrainingError(
-                f"{self.config.name}: KL to the reference is not 0 at step 0 (a token's log-probability differs by "
-                f"{gap:.2g} nats, limit {GATE:g})",
+                f"{self.config.name}: KL to the reference is not 0 at step 0: log-probabilities differ by {gap}",
                 "the reference must be an exact copy of the starting policy, both without dropout",
             )
 
-    def gate_ratio(self, logps: Tensor, old_logps: Tensor, step: int) -> None:
+    def gate_ratio(self, logps: Tensor, old_logps: Tensor, mask: Tensor, step: int) -> None:
         """Policy and rollout policy must agree before the first update, or every ratio is wrong."""
-        gap = float((logps.detach() - old_logps).abs().max())
-        if gap > GATE and logps.dtype is torch.float32:
+        gap = disagreement(logps, old_logps, mask, self.policy)
+        if gap:
             raise TrainingError(
-                f"{self.config.name}: the probability ratio is not 1 before update {step} (log-ratio {gap:.2g}, "
-                f"limit {GATE:g})",
+                f"{self.config.name}: the probability ratio is not 1 before update {step}: log-probabilities differ "
+                f"by {gap}",
                 "rollout and training must use the same temperature, masks and positions",
             )
 
@@ -136,9 +141,3 @@ class RolloutModule(L.LightningModule):
             "train/entropy": spread / tokens,
             "train/engine_gap": float(drift),
         }
-
-
-def _join(parts: list[Tensor], sequences: Sequences) -> Tensor:
-    """Stack micro-batches of different widths: [(b, t), …] -> (B, T)."""
-    width = sequences.ids.shape[1]
-    return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])

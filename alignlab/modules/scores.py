@@ -39,7 +39,7 @@ class ScorerModule(L.LightningModule):
             hits.add_(torch.stack([(difference > 0).float().sum(), difference.sum()]))
             return self.objective(chosen, rejected, chunk).sum() / pairs
 
-        chunks = list(batch.micro(parts.micro_batch_size or len(batch)))
+        chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
         if batch_idx % parts.log_every == 0:
             accuracy, margin = (all_sum(hits) / pairs).tolist()

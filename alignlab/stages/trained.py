@@ -22,6 +22,7 @@ from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
 from alignlab.seeding import Seeds
 from alignlab.stages import scoring, training
+from alignlab.stages.files import sync_tree
 from alignlab.stages.key import StageKey
 from alignlab.stages.reference import FILE as REFERENCE_FILE
 from alignlab.stages.reference import read_reference
@@ -72,8 +73,10 @@ class Trained:
         if needs.rollouts:
             fields |= graph.sampling_fields()
         if self.select:
-            fields["selected"] = {"by": graph.reward(Split.HELD_OUT).content, "of": run.trainer.snapshots}
-        kind = "scorer" if self.method.output is Output.SCORER else "policy"
+            fields["selected"] = self._selection_address()
+        kind = "policy"
+        if self.method.output is Output.SCORER:
+            kind, fields["calibration"] = "scorer", self._calibration_address()
         return graph.key(kind, fields, self.method.module, training, scoring, "alignlab.stages.trained")
 
     def _data_address(self) -> dict[str, Any]:
@@ -84,6 +87,27 @@ class Trained:
         where = {"view": view, **rows, "seeds": self.seeds.key("world")}
         limits = graph.base.limits(prompts=view is Data.PROMPTS)
         return {**where, "template": graph.base.template, "limits": limits}
+
+    def _selection_address(self) -> dict[str, Any]:
+        """What the choice between snapshots depends on."""
+        graph, run = self.graph, self.graph.settings
+        return {
+            "by": graph.reward(Split.HELD_OUT).content,
+            "of": run.trainer.snapshots,
+            "on": graph.source_address("evaluation"),
+            "seeds": run.seeds.key("world", "evaluation"),
+            **graph.sampling_fields(),
+        }
+
+    def _calibration_address(self) -> dict[str, Any]:
+        """What the zero and the unit of a scorer depend on: samples of the SFT policy."""
+        graph, run = self.graph, self.graph.settings
+        return {
+            "scale": run.reward.scale,
+            "on": graph.source_address("labels"),
+            "seeds": run.stage_seeds.key("world", "labels"),
+            **graph.sampling_fields(),
+        }
 
     def rows(self) -> list[Any]:
         """Tokenised training rows of the view the method declares."""
@@ -166,6 +190,7 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
 
     def snapshot(done: int) -> None:
         parts.model.save(snapshots / f"{done:06d}", parts.tokenizer)
+        sync_tree(snapshots)
 
     tracker = graph.tracker if job.config is run.algo else None
     training.fit(

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,6 +24,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from alignlab.config import TrainerConfig
 from alignlab.seeding import Seeds
@@ -31,6 +34,9 @@ from alignlab.tracking.console import say, warn
 from alignlab.tracking.metrics import MetricLog
 
 LAST = "last.ckpt"
+STOPS = (signal.SIGINT, signal.SIGTERM)
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a process that was asked to end, as shells report it."""
 SMALL = 5_000_000
 """Models up to this many parameters run fastest on one CPU thread."""
 
@@ -51,7 +57,8 @@ class Job:
 def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> None:
     """Train to the end, from the last checkpoint of the work folder if there is one.
 
-    Metrics go to `work/metrics.csv`. KeyboardInterrupt passes after a checkpoint was written.
+    Metrics go to `work/metrics.csv`. Asked to stop by SIGINT or SIGTERM, it finishes the step and writes a
+    checkpoint; then KeyboardInterrupt or SystemExit passes.
     """
     log = MetricLog(job.work, tracker=job.tracker)
     config = job.config
@@ -75,11 +82,12 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
                 StageBar(job.label),
                 SeedEachStep(job.seeds),
                 log.callback(),
-                Resumable(job.work / LAST, config.checkpoint_seconds),
+                # Before the checkpoint of the same step, after which a resumed run would not come back to it.
                 *([Snapshots(config.snapshots, job.snapshot)] if job.snapshot else []),
+                Resumable(job.work / LAST, config.checkpoint_seconds),
             ],
         )
-        with _interrupts_reach_python():
+        with _signals_given_back():
             trainer.fit(module, datamodule=data, ckpt_path=_usable(job.work / LAST), weights_only=True)
 
 
@@ -102,25 +110,27 @@ class SeedEachStep(Callback):
 
 
 class Resumable(Callback):
-    """Write a checkpoint now and then, between steps only; on Ctrl-C finish the step, write one and stop."""
+    """Write a checkpoint now and then, between steps only; asked to stop, finish the step, write one and stop."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self.path, self.seconds = path, seconds
         self._due = 0.0
-        self._interrupted = False
-        self._previous: Any = None
+        self._asked = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over Ctrl-C for as long as training runs."""
+        """Take over Ctrl-C and SIGTERM, from Lightning too; `fit` gives them back."""
         self._due = time.monotonic() + self.seconds
-        if trainer.is_global_zero and trainer.world_size == 1:
-            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        if trainer.world_size == 1 and _owns_signals():
+            for number in STOPS:
+                signal.signal(number, self._ask)
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._interrupted = True
-        say("stopping after this step, so that the same command goes on from here; Ctrl-C again stops at once")
+        self._asked = number
+        again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+        with suppress(RuntimeError):  # the signal may have come in the middle of another line
+            say(f"stopping after this step, so that the same command goes on from here{again}")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,17 +138,13 @@ class Resumable(Callback):
         """Save when it is time, then stop if asked to."""
         if trainer.world_size > 1:
             return
-        if self._interrupted or time.monotonic() >= self._due:
+        if self._asked or time.monotonic() >= self._due:
             trainer.save_checkpoint(self.path)
             self._due = time.monotonic() + self.seconds
-        if self._interrupted:
+        if self._asked == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
+        if self._asked:
             raise KeyboardInterrupt
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
 
 
 class Snapshots(Callback):
@@ -171,10 +177,14 @@ class DurableCheckpoints(TorchCheckpointIO):
 
 
 def _usable(path: Path) -> str | None:
-    """The checkpoint to go on from; one that cannot be read is set aside and said so."""
+    """The checkpoint to go on from; one that cannot be read, or whose bytes changed, is set aside and said so."""
     if not path.is_file():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()  # torch itself reads past wrong checksums
+        if changed is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {changed}")
         torch.load(path, map_location="meta", weights_only=True, mmap=True)
     except Exception as error:  # any unreadable file has the same remedy
         aside = path.with_suffix(".damaged")
@@ -200,12 +210,24 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def _owns_signals() -> bool:
+    """Only the main thread may say what a signal does."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
-def _interrupts_reach_python() -> Iterator[None]:
-    """Lightning turns KeyboardInterrupt into an exit with code 1; give the interrupt back."""
+def _signals_given_back() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit with code 1, and SIGTERM into one with 0; and may leave both taken."""
+    handlers = [signal.getsignal(number) for number in STOPS]
     try:
         yield
+    except SIGTERMException as exit_:
+        raise SystemExit(TERMINATED) from exit_
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
         raise
+    finally:
+        if _owns_signals():
+            for number, handler in zip(STOPS, handlers, strict=True):
+                signal.signal(number, handler)

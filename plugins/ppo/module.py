@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import Sequences
+from alignlab.data.batch import Sequences, length_cuts
 from alignlab.models.parts import Parts
 from alignlab.modules.optimise import adamw, all_sum, update
 from alignlab.modules.rollouts import Experience, RolloutModule
@@ -29,7 +29,9 @@ class PPOModule(RolloutModule):
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
         """Advantages, then `ppo_epochs` passes over the rollout."""
         config, mask = self.config, experience.sequences.completion
-        beta, old_values = float(self.beta), self._values(experience.sequences)
+        beta = float(self.beta)
+        with torch.no_grad():
+            old_values = self.in_chunks(experience.sequences, self.value.state_values)
         advantages, returns = targets(
             experience.scores,
             experience.logps,
@@ -40,22 +42,16 @@ class PPOModule(RolloutModule):
             discount=config.discount,
             gae_lambda=config.gae_lambda,
         )
-        variance = float(explained_variance(old_values, returns, mask))
+        variance = float(explained_variance(old_values, returns, mask, total=all_sum))
         if config.whiten_advantages:
-            advantages = whiten(advantages, mask)
+            advantages = whiten(advantages, mask, total=all_sum)
         columns = torch.stack([experience.logps, advantages, old_values, returns], -1)
         metrics = self._passes(experience.sequences, columns, batch_idx)
-        kl = float((experience.logps - experience.reference_logps).sum(-1).mean())
         if config.kl_target is not None:
+            log_ratio = (experience.logps - experience.reference_logps).sum(-1)
+            kl = float(all_sum(log_ratio.sum()) / all_sum(torch.ones_like(log_ratio).sum()))
             self.beta.fill_(adapted_beta(beta, kl, config.kl_target, config.batch_size, config.kl_horizon))
         return metrics | {"train/beta": beta, "train/explained_variance": variance}
-
-    @torch.no_grad()
-    def _values(self, sequences: Sequences) -> Tensor:
-        """Values before any update of this iteration, (B, T)."""
-        width = sequences.ids.shape[1]
-        parts = [self.value.state_values(chunk) for chunk in self._chunks(sequences)]
-        return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
 
     def _passes(self, sequences: Sequences, columns: Tensor, batch_idx: int) -> dict[str, float]:
         config = self.config
@@ -72,8 +68,8 @@ class PPOModule(RolloutModule):
 
     def _minibatch(self, sequences: Sequences, columns: Tensor, step: int, total: int, sums: dict[str, float]) -> None:
         config = self.config
-        size = self.parts.micro_batch_size or sequences.rows
-        chunks = list(zip(sequences.micro(size), columns.split(size), strict=True))
+        cuts = length_cuts(sequences.attention.sum(-1), self.parts.micro_batch_size)
+        chunks = [(sequences.select(part).trim(), columns[part]) for part in cuts]
         tokens = all_sum(sequences.completion.sum())
         first = step % (config.ppo_epochs * config.minibatches) == 0
         counts = torch.zeros(3, device=columns.device, dtype=torch.float64)
@@ -83,7 +79,7 @@ class PPOModule(RolloutModule):
             old_logps, advantages, old_values, returns = data[:, : rows.ids.shape[1]].unbind(-1)
             mask, logps = rows.completion, self.policy(rows).logps
             if first:
-                self.gate_ratio(logps, old_logps, step)
+                self.gate_ratio(logps, old_logps, mask, step)
             values = self.value.state_values(rows)
             policy_loss = clipped_policy_loss(logps, old_logps, advantages, clip=config.clip)
             value_loss = clipped_value_loss(values, old_values, returns, clip=config.value_clip)

@@ -23,13 +23,13 @@ class Mix:
     harmful: float = param(0.2, "Share of harmful requests.", low=0, high=1)
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.mix")
+        check_ranges(self, "mix")
         total = self.benign + self.lookalike + self.harmful
         if not math.isclose(total, 1.0, abs_tol=1e-6):
             raise ConfigError(
                 f"the shares benign={self.benign:g}, lookalike={self.lookalike:g}, harmful={self.harmful:g} "
                 f"sum to {total:g}, not 1",
-                "set all three shares so that they sum to 1",
+                "set all three shares so that they sum to 1, as in {benign: 0.5, lookalike: 0.3, harmful: 0.2}",
             )
 
     def __iter__(self) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,34 @@
+"""Agreement between two computations of the same log-probabilities.
+
+In full precision they may differ by rounding alone, far below 1e-4 nats. In half precision, mixed or not, single
+tokens differ by tenths of a nat, and only the mean tells a wrong model from rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+FULL = 1e-4
+"""Largest difference of a token's log-probability that rounding may cause in float32 or float64, nats."""
+HALF = 0.05
+"""Largest mean difference over tokens that rounding may cause in bfloat16 or float16, nats."""
+
+
+@torch.no_grad()
+def disagreement(logps: Tensor, other: Tensor, mask: Tensor, model: nn.Module) -> str:
+    """What is wrong when two (B, T) log-probabilities of the same tokens differ by more than rounding; else "".
+
+    `model` computed them: its weights, and autocast where it is on, say how far rounding reaches.
+    """
+    gaps = (logps - other).abs()[mask.bool()]
+    if _half(model, logps.device.type):
+        mean = float(gaps.mean())
+        return f"a mean of {mean:.2g} nats a token (limit {HALF:g} in half precision)" if mean > HALF else ""
+    largest = float(gaps.amax())
+    return f"up to {largest:.2g} nats a token (limit {FULL:g})" if largest > FULL else ""
+
+
+def _half(model: nn.Module, device: str) -> bool:
+    short = (torch.float16, torch.bfloat16)
+    return torch.is_autocast_enabled(device) or any(p.dtype in short for p in model.parameters())

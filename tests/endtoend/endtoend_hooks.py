@@ -1,0 +1,114 @@
+"""What may happen to a run: watchers and injuries, put in place in its process before it starts."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alignlab.errors import TrainingError
+from alignlab.stages import training
+
+Moment = tuple[str, int]
+"""A stage by the start of its label, and a step of its training."""
+
+_stage = ""
+
+
+def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
+    """Replace `owner.name` by a function that gets the original first."""
+    original = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: around(original, *args, **kwargs))
+
+
+def write_steps(path: Path) -> None:
+    """Append a line at the start of every training step."""
+
+    def fit(original: Any, module: Any, data: Any, job: Any) -> None:
+        global _stage
+        _stage = job.label
+        original(module, data, job)
+
+    def step(original: Any, callback: Any, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        with path.open("a") as file:
+            file.write(f"{_stage}:{batch_idx}\n")
+        original(callback, trainer, module, batch, batch_idx)
+
+    wrap(training, "fit", fit)
+    wrap(training.SeedEachStep, "on_train_batch_start", step)
+
+
+def at_step(moment: Moment, act: Callable[[], None], *, when: str = "on_train_batch_start") -> None:
+    """Act once when a step begins (`on_train_batch_start`) or, before any checkpoint of it, ends (`_end`)."""
+
+    def step(original: Any, callback: Any, trainer: Any, *rest: Any) -> None:
+        if _stage.startswith(moment[0]) and rest[-1] == moment[1]:
+            act()
+        original(callback, trainer, *rest)
+
+    owner = training.SeedEachStep if when == "on_train_batch_start" else training.Resumable
+    wrap(owner, when, step)
+
+
+def only_checkpoints_after(*steps: int) -> None:
+    """Let checkpoints be written at the end of these steps alone."""
+
+    def end(original: Any, callback: Any, trainer: Any, *rest: Any) -> None:
+        callback._due = 0.0 if rest[-1] in steps else float("inf")
+        original(callback, trainer, *rest)
+
+    wrap(training.Resumable, "on_train_batch_end", end)
+
+
+def at_call(place: str, act: Callable[[], None], count: int = 1) -> None:
+    """Act before the `count`-th call of `module:name` or `module:Class.name`."""
+    module, _, path = place.partition(":")
+    *owners, name = path.split(".")
+    owner = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    calls = itertools.count(1)
+
+    def called(original: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == count:
+            act()
+        return original(*args, **kwargs)
+
+    wrap(owner, name, called)
+
+
+def send(*numbers: int) -> None:
+    """Send signals to the process itself."""
+    for number in numbers:
+        os.kill(os.getpid(), number)
+
+
+def kill() -> None:
+    """End without any clearing up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for(folder: Path, pattern: str) -> None:
+    """Pause until another process has made such a file."""
+    _wait(lambda: any(folder.glob(pattern)))
+
+
+def wait_for_text(path: Path, text: str) -> None:
+    """Pause until another process has written this."""
+    _wait(lambda: path.exists() and text in path.read_text())
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 40
+    while time.monotonic() < end and not condition():
+        time.sleep(0.05)
+
+
+def spoil() -> None:
+    """Let training fail as it does when numbers are no longer finite."""
+    raise TrainingError("spoiled at update 1", "none")

@@ -1,0 +1,20 @@
+"""Settings of IPO."""
+
+from dataclasses import dataclass
+
+from alignlab.method import OfflineConfig, param
+
+
+@dataclass(kw_only=True)
+class IPOConfig(OfflineConfig):
+    """One hyper-parameter."""
+
+    method: str = "ipo_example"
+    name: str = "ipo_example"
+    beta: float = param(
+        0.1,
+        "Price of KL to the reference: margins are drawn to 1 / (2 beta).",
+        low=0,
+        open_low=True,
+        search=(0.01, 1.0, "log"),
+    )
