@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import config, registry
-from alignlab.errors import AlignlabError
+from alignlab.errors import AlignlabError, ConfigError
 from alignlab.explain import explained
 
 CONFIG_NAME = "config"
@@ -109,5 +109,16 @@ def jobs(overrides: Sequence[str]) -> list[list[str]]:
 
 def check(overrides: Sequence[str], *, multirun: bool) -> None:
     """Compose and type every job before the first one starts."""
-    for job in jobs(overrides) if multirun else [list(overrides)]:
+    if not multirun:
+        config.typed(composed(overrides))
+        _refuse_idle_sweep(overrides)
+        return
+    for job in jobs(overrides):
         config.typed(composed(job))
+
+
+def _refuse_idle_sweep(overrides: Sequence[str]) -> None:
+    """A file of sweep parameters without -m would run one job with none of them."""
+    for item in overrides:
+        if item.lstrip("+").startswith("sweep=") and _compose(overrides, hydra=True).hydra.sweeper.get("params"):
+            raise ConfigError(f"{item} describes several jobs", "add -m to run them, as in -m " + item)

@@ -17,6 +17,8 @@ from alignlab.registry import suggestion
 
 GROUPS = {"algo": "method", "data": "data source"}
 """Groups whose options come from plugins, with what their options are called."""
+VERBS = ("methods", "plan", "cache", "run")
+"""First words that ask for something else than a run, and the one that asks for it."""
 LISTED = 12
 """More names than this are not listed in a message."""
 WRONG = (
@@ -62,7 +64,7 @@ def _grammar(text: str, overrides: Sequence[str], compose: Compose) -> AlignlabE
         )
     if item in registry.presets():
         return ConfigError(f"cannot read {item!r}: settings are written key=value", f"did you mean algo={item}?")
-    near = difflib.get_close_matches(item, ("methods", "plan", "cache", "run", "compare"), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(item, VERBS, n=1, cutoff=0.7)
     return ConfigError(
         f"cannot read {item!r}: it is neither a verb nor key=value",
         f"did you mean the verb {near[0]!r}?" if near else "`python -m alignlab --help` lists verbs and settings",

@@ -14,7 +14,7 @@ from alignlab.config import Keep, RunConfig
 from alignlab.evaluation.summary import Summary
 from alignlab.launch.background import overlapped
 from alignlab.method import Output
-from alignlab.run_folder import Outcome, identity, replay, write, write_scorer
+from alignlab.run_folder import Outcome, identity, replay, reply_rows, write, write_scorer
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.files import disk_error
 from alignlab.stages.graph import Graph
@@ -62,6 +62,7 @@ def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrid
     outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides)
     summary = write(graph, folder, outcome)
     tracker.summary({**summary.metrics, **identity(settings)})
+    tracker.table("replies", reply_rows(graph, evaluated, baseline))
     if settings.keep is Keep.none and policy.content != graph.sft.content:
         graph.store.discard(policy)
     return summary

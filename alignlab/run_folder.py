@@ -30,9 +30,12 @@ from alignlab.stages.files import atomic_write_json, atomic_write_text, disk_err
 from alignlab.stages.graph import Graph
 from alignlab.stages.key import canonical, environment
 from alignlab.tracking.console import results
+from alignlab.tracking.table import read_columns
 from alignlab.tracking.tracker import Tracker
 
 HARMFUL = "harmful"
+TABLE_ROWS = 100
+"""Replies sent to a tracker."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +140,37 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def history(path: Path) -> dict[str, list[float]]:
-    """Columns of metrics.csv in order, blanks left out."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = rows[0] if rows else {}
-    return {name: [float(row[name]) for row in rows if row[name]] for name in names}
-
-
 def replay(path: Path, tracker: Tracker) -> None:
     """Tell a tracker what a stored training logged."""
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             metrics = {name: float(value) for name, value in row.items() if value and name not in ("step", "samples")}
             tracker.log(metrics, int(float(row["samples"])))
+
+
+def reply_rows(graph: Graph, evaluated: Artefact, baseline: Artefact) -> list[dict[str, Any]]:
+    """The first replies beside those of SFT, for a tracker's table; text that is withheld here stays out there too."""
+    joined = join(read(evaluated)[0], read(baseline)[0])
+    hidden = withheld(graph)
+    return [
+        {
+            "kind": sample.prompt.kind,
+            "prompt": sample.prompt.show(),
+            "sft": sample.sft.text if sample.sft else "",
+            "reply": sample.text,
+            "gold": sample.gold,
+            "proxy": sample.proxy,
+            "kl": sample.kl,
+        }
+        for sample in joined[:TABLE_ROWS]
+        if sample.prompt.kind not in hidden
+    ]
+
+
+def withheld(graph: Graph) -> frozenset[str]:
+    """Kinds of request whose text is not shown: real harmful ones, unless asked for."""
+    embedded = graph.source.judge() is not None
+    return frozenset() if embedded or graph.settings.evaluation.reveal else frozenset({HARMFUL})
 
 
 def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
@@ -163,7 +183,7 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
         metrics=summary.metrics,
         sft=summary.sft.values if summary.sft else {},
         change=changed,
-        history=history(policy.file("metrics.csv")),
+        history=read_columns(policy.file("metrics.csv")),
         missing=summary.missing,
         reward_accuracy=graph.reward().info.get("health", {}).get("accuracy"),
         pair_accuracy_limit=graph.settings.reward.pairs_check,
@@ -203,13 +223,12 @@ def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:
 
 def _view(graph: Graph, joined: Sequence[Sample], raised: Sequence[Flag], files: Mapping[str, str]) -> View:
     settings = graph.settings
-    embedded = graph.source.judge() is not None
     return View(
         method=settings.algo.name,
         title=f"{settings.algo.name} on {settings.data.source}, seed {settings.seed}",
         samples=joined,
         count=settings.evaluation.show,
-        withheld=frozenset() if embedded or settings.evaluation.reveal else frozenset({HARMFUL}),
+        withheld=withheld(graph),
         flags=raised,
         files=files,
     )

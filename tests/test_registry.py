@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from support import OFFLINE, ONLINE, ROOT, TINY, alignlab
 
-import alignlab as package
 from alignlab import registry
 from alignlab.errors import PluginError
 from alignlab.registry import METHODS, PluginWarning, catalogue
@@ -30,7 +29,6 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.forget()
     for name in [name for name in sys.modules if name.startswith("alignlab.plugins.t_")]:
         del sys.modules[name]
-        delattr(package.plugins, name.split(".")[2]) if hasattr(package.plugins, name.split(".")[2]) else None
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ def test_broken_plugin_is_named_and_skipped_unless_asked_for(candidates: list[En
     candidates += [EntryPoint("ghost", "no_such_package:METHOD", METHODS), DPO]
     with pytest.warns(PluginWarning, match="skipping plugin 'ghost' of alignlab.methods: ModuleNotFoundError"):
         assert set(registry.methods()) == {"dpo"}
-    with pytest.raises(PluginError, match="method 'ghost' could not be loaded: .*no_such_package") as caught:
+    with pytest.raises(PluginError, match=r"method 'ghost' could not be loaded: .*no_such_package") as caught:
         registry.method("ghost")
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
@@ -114,7 +112,7 @@ def test_one_folder_under_two_paths_counts_once(tmp_path: Path, monkeypatch: pyt
 
 def test_missing_plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIGNLAB_PLUGINS", str(tmp_path / "nowhere"))
-    with pytest.raises(PluginError, match="ALIGNLAB_PLUGINS names '.*nowhere', which is no folder"):
+    with pytest.raises(PluginError, match=r"ALIGNLAB_PLUGINS names '.*nowhere', which is no folder"):
         registry.methods()
 
 
@@ -134,14 +132,14 @@ def test_folder_that_clashes_with_a_shipped_method(tmp_path: Path, monkeypatch: 
 def test_declared_name_that_clashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin(tmp_path, "t_other", declared="dpo")
     monkeypatch.setenv("ALIGNLAB_PLUGINS", str(tmp_path))
-    with pytest.raises(PluginError, match="claim the name 'dpo' .*plugins.dpo:METHOD and .*plugins.t_other:METHOD"):
+    with pytest.raises(PluginError, match=r"claim the name 'dpo' .*plugins.dpo:METHOD and .*plugins.t_other:METHOD"):
         registry.methods()
 
 
 def test_duplicate_preset_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin(tmp_path, "t_variant", preset="dpo")
     monkeypatch.setenv("ALIGNLAB_PLUGINS", str(tmp_path))
-    with pytest.raises(PluginError, match="methods 'dpo' and 't_variant' both ship algo/dpo.yaml"):
+    with pytest.raises(PluginError, match=r"methods 'dpo' and 't_variant' both ship algo/dpo\.yaml"):
         registry.presets()
 
 
@@ -186,7 +184,7 @@ def test_installed_package_adds_a_method_and_a_reward(installed: Path, tmp_path:
     listed = run("methods", cwd=tmp_path, site=installed)
     assert "ipo_example" in listed
     assert "brevity, gold, learned" in listed
-    assert "Azar" not in run("methods", "ipo_example", cwd=tmp_path, site=installed)
+    assert "https://arxiv.org/abs/2310.12036" in run("methods", "ipo_example", cwd=tmp_path, site=installed)
     assert "brevity, gold, learned" in run("--help", cwd=tmp_path, site=installed)
     report = run("algo=ipo_example", "algo.lr=1e-3", *TINY, *OFFLINE, cwd=tmp_path, site=installed)
     assert "ipo_example on desk, seed 0" in report

@@ -24,3 +24,12 @@ def test_two_methods_at_once_share_the_stages(runs: Runs, undisturbed: Undisturb
     assert len(ppo.steps + dpo.steps) == len(set(ppo.steps + dpo.steps))
     assert ppo.bits == undisturbed(PPO).bits
     assert dpo.bits == undisturbed(DPO).bits
+
+
+def test_one_run_directory_for_several_processes_at_once(runs: Runs, undisturbed: Undisturbed) -> None:
+    """The default directory has the second in its name: two commands of a script may well meet in it."""
+    store = undisturbed(PPO).store
+    together = [runs.start(PPO, str(store), folder="same") for _ in range(6)]
+    for run in together:
+        run.done()
+    assert together[0].bits == undisturbed(PPO).bits
