@@ -155,6 +155,12 @@ class TrainerConfig:
                 f"trainer.precision must be 32-true or bf16-mixed, got {self.precision!r}",
                 "for weights in half precision pass model.dtype=bfloat16",
             )
+        if self.devices > 1 and self.strategy not in ("auto", "ddp_fork"):
+            raise ConfigError(
+                f"trainer.strategy={self.strategy} starts the whole command again for each of trainer.devices="
+                f"{self.devices}, and every stage would wait for itself",
+                "pass trainer.strategy=ddp_fork",
+            )
 
 
 @dataclass(kw_only=True)

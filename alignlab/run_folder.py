@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
 import sys
@@ -26,7 +27,7 @@ from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
-from alignlab.stages.files import atomic_write_json, atomic_write_text, disk_error
+from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
 from alignlab.stages.graph import Graph
 from alignlab.stages.key import canonical, environment
 from alignlab.tracking.console import results
@@ -34,6 +35,8 @@ from alignlab.tracking.table import read_columns
 from alignlab.tracking.tracker import Tracker
 
 HARMFUL = "harmful"
+SWAPS = 20
+"""Attempts to put a folder in place that others keep putting there."""
 TABLE_ROWS = 100
 """Replies sent to a tracker."""
 
@@ -128,9 +131,24 @@ def _copy(graph: Graph, folder: Path, policy: Artefact) -> dict[str, str]:
     files = {"run": str(folder), "figures": "result.json, metrics.csv", "replies": "samples.jsonl, attacks.jsonl"}
     if graph.settings.keep is Keep.none:
         return files
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    shutil.copytree(policy.file("model"), folder / "model", copy_function=_link)
+    _replace(policy.file("model"), folder / "model")
     return files | {"model": str(folder / "model")}
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Put a copy of a folder in place of what was there, even while another process does the same."""
+    copy = beside(target)
+    try:
+        shutil.copytree(source, copy, copy_function=_link)
+        for left in reversed(range(SWAPS)):
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                return os.rename(copy, target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not left:
+                    raise
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _link(source: str, target: str) -> None:

@@ -58,8 +58,8 @@ def _end(child: subprocess.Popen[bytes], log: Path) -> None:
             child.wait()
     elif code:
         warn(f"the second process failed; its stages were computed in the first. See {log}")
-    if log.exists() and not code:
-        log.unlink()
+    if not code:
+        log.unlink(missing_ok=True)
 
 
 def _end_with(parent: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,11 +23,9 @@ from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.texts import texts_of
 from alignlab.stages.artefact import Artefact
+from alignlab.stages.protocol import Stages
 from alignlab.stages.store import Workspace
 from alignlab.tracking.progress import track
-
-if TYPE_CHECKING:
-    from alignlab.stages.graph import Graph
 
 FILES = ("samples.jsonl", "posture.jsonl")
 """Replies to held-out prompts; replies to repeated attacks on held-out harmful requests."""
@@ -37,7 +35,7 @@ SCORED_ROWS = 256
 class Evaluator:
     """Evaluates any number of policies under one protocol; scorers, reference and prompts are loaded once."""
 
-    def __init__(self, graph: Graph, config: EvaluationConfig) -> None:
+    def __init__(self, graph: Stages, config: EvaluationConfig) -> None:
         self.graph, self.config = graph, config
         self.judge_name = config.judge or graph.source.judge()
 

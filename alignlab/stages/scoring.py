@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +17,8 @@ from alignlab.models.load import stored
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.numerics.noise import Noise
+from alignlab.stages.protocol import Stages
 from alignlab.tracking.console import say, warn
-
-if TYPE_CHECKING:
-    from alignlab.stages.graph import Graph
 
 SAMPLES = 512
 """SFT samples whose mean score becomes 0."""
@@ -29,7 +27,7 @@ BINS = 10
 
 
 @torch.no_grad()
-def calibrate_and_check(graph: Graph, scorer: Scorer, part: Split, config: RewardConfig) -> dict[str, Any]:
+def calibrate_and_check(graph: Stages, scorer: Scorer, part: Split, config: RewardConfig) -> dict[str, Any]:
     """Put the mean score of SFT samples at 0, and measure the scorer on labels it was not trained on.
 
     Returns health figures: pair accuracy, calibration error, agreement with gold where that is known.
@@ -63,7 +61,7 @@ def calibrate_and_check(graph: Graph, scorer: Scorer, part: Split, config: Rewar
 
 
 @torch.no_grad()
-def _sft_scores(graph: Graph, scorer: Scorer) -> Tensor:
+def _sft_scores(graph: Stages, scorer: Scorer) -> Tensor:
     seeds = graph.settings.stage_seeds
     rows = graph.prompt_rows(Split.TRAIN, seeds)[:SAMPLES]
     noise = Noise(seeds.of("labels", "calibration"), torch.arange(len(rows)))
@@ -100,7 +98,7 @@ def calibration_error(difference: Tensor, probability: list[float | None]) -> fl
     return float(gap.abs().sum() / len(stated))
 
 
-def _gold_agreement(graph: Graph, difference: Tensor, pairs: list[Pair]) -> dict[str, float]:
+def _gold_agreement(graph: Stages, difference: Tensor, pairs: list[Pair]) -> dict[str, float]:
     """Share of pairs that the scorer orders as gold does; pairs equal in gold do not count."""
     ends = set(graph.base.end_ids)
     hits = []
@@ -115,7 +113,7 @@ def _gold_agreement(graph: Graph, difference: Tensor, pairs: list[Pair]) -> dict
 
 
 @torch.no_grad()
-def select_snapshot(graph: Graph, snapshots: Path, out: Path) -> dict[str, Any]:
+def select_snapshot(graph: Stages, snapshots: Path, out: Path) -> dict[str, Any]:
     """Keep the snapshot that the held-out reward model scores highest on validation prompts."""
     scorer = graph.scorer(graph.reward(Split.HELD_OUT))
     rows = graph.prompt_rows(Split.VALIDATION, graph.settings.seeds)

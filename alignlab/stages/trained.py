@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -24,12 +24,10 @@ from alignlab.seeding import Seeds
 from alignlab.stages import scoring, training
 from alignlab.stages.files import sync_tree
 from alignlab.stages.key import StageKey
+from alignlab.stages.protocol import Stages
 from alignlab.stages.reference import FILE as REFERENCE_FILE
 from alignlab.stages.reference import read_reference
 from alignlab.stages.store import Workspace
-
-if TYPE_CHECKING:
-    from alignlab.stages.graph import Graph
 
 STREAMS = ("init", "data", "dropout", "rollout")
 """Seed streams that training reads."""
@@ -39,7 +37,7 @@ class Trained:
     """One training job: a method, its configuration, and where its inputs come from."""
 
     def __init__(
-        self, graph: Graph, method: Method, config: MethodConfig, label: str, seeds: Seeds, part: Split
+        self, graph: Stages, method: Method, config: MethodConfig, label: str, seeds: Seeds, part: Split
     ) -> None:
         self.graph, self.method, self.config = graph, method, config
         self.label, self.seeds, self.part = label, seeds, part

@@ -66,7 +66,8 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
         trainer = L.Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
-            strategy=config.strategy,
+            # Strategies that start the command again would wait for the lock of the stage they are in.
+            strategy="ddp_fork" if config.devices > 1 else config.strategy,
             precision=config.precision,  # type: ignore[arg-type]
             max_epochs=1,
             logger=log,
@@ -156,7 +157,9 @@ class Snapshots(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when this batch ends one of the equal parts."""
+        """Save when this batch ends one of the equal parts; processes hold the same weights, so one of them does."""
+        if not trainer.is_global_zero:
+            return
         total, done = int(trainer.num_training_batches), batch_idx + 1
         if (done * self.count) // total > (batch_idx * self.count) // total:
             self.save(done)

@@ -31,6 +31,7 @@ DPO = ["algo=dpo", "algo.batch_size=8"]
 SFT = ["algo=sft", "algo.epochs=2"]
 REWARD = ["algo=reward_model", "algo.batch_size=16"]
 Hook = Callable[[], None]
+RUN_FILES = {"attacks.jsonl", "config.yaml", "metrics.csv", "model", "result.json", "samples.jsonl"}
 
 
 def command(arguments: Sequence[str], folder: Path, store: Path) -> list[str]:

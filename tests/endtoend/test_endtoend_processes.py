@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import endtoend_hooks as hooks
 import pytest
-from endtoend_runs import PPO, Runs, Undisturbed
+from endtoend_runs import DPO, PPO, RUN_FILES, Runs, Undisturbed
 
 
 @pytest.mark.parametrize("folders", [("a", "b"), ("a", "a")], ids=["two run directories", "one run directory"])
@@ -17,8 +20,6 @@ def test_two_at_once_compute_every_stage_once(runs: Runs, undisturbed: Undisturb
 
 
 def test_two_methods_at_once_share_the_stages(runs: Runs, undisturbed: Undisturbed) -> None:
-    from endtoend_runs import DPO
-
     ppo, dpo = runs.start(PPO), runs.start(DPO)
     ppo.done(), dpo.done()
     assert len(ppo.steps + dpo.steps) == len(set(ppo.steps + dpo.steps))
@@ -26,10 +27,14 @@ def test_two_methods_at_once_share_the_stages(runs: Runs, undisturbed: Undisturb
     assert dpo.bits == undisturbed(DPO).bits
 
 
-def test_one_run_directory_for_several_processes_at_once(runs: Runs, undisturbed: Undisturbed) -> None:
+def test_one_run_directory_for_two_finished_runs_at_once(runs: Runs, undisturbed: Undisturbed) -> None:
     """The default directory has the second in its name: two commands of a script may well meet in it."""
-    store = undisturbed(PPO).store
-    together = [runs.start(PPO, str(store), folder="same") for _ in range(6)]
-    for run in together:
-        run.done()
-    assert together[0].bits == undisturbed(PPO).bits
+    store = str(undisturbed(PPO).store)
+    runs(PPO, store, folder="same")
+    pause = partial(hooks.wait_for, runs.root, "log2.done")
+    slow = runs.start(PPO, store, folder="same", hooks=[partial(hooks.at_call, "os:rename", pause)])
+    slow.until(lambda run: any(run.folder.glob(".model.*")))
+    fast = runs(PPO, store, folder="same")
+    (runs.root / "log2.done").touch()
+    assert slow.done().bits == fast.bits == undisturbed(PPO).bits
+    assert {path.name for path in slow.folder.iterdir()} == RUN_FILES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,12 @@ from doubles import learner, rollouts
 from lightning.pytorch.callbacks import Callback
 from small import Rows, gpt2, gradients, parts, scorer, texts, weights
 
+from alignlab.config import TrainerConfig
 from alignlab.data.batch import pad
 from alignlab.data.module import PreferenceData
 from alignlab.data.schema import Prompt
 from alignlab.data.tokens import DemonstrationTokens, PairTokens, PromptTokens
+from alignlab.errors import ConfigError
 from alignlab.method import Data
 from alignlab.models.policy import Policy
 from alignlab.seeding import Seeds
@@ -139,3 +142,15 @@ def test_two_processes_learn_what_one_learns(make: Callable[[], Made], tmp_path:
         assert {k: v for k, v in other.items() if k not in apart} == pytest.approx(
             {k: v for k, v in row.items() if k not in apart}, abs=1e-5, nan_ok=True
         )
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "fsdp"])
+def test_strategies_that_start_the_command_again_are_refused(strategy: str) -> None:
+    message = (
+        f"trainer.strategy={strategy} starts the whole command again for each of trainer.devices=2, and every stage "
+        "would wait for itself\n  remedy: pass trainer.strategy=ddp_fork"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TrainerConfig(devices=2, strategy=strategy)
+    assert TrainerConfig(devices=1, strategy=strategy).strategy == strategy
+    assert TrainerConfig(devices=2).strategy == "auto"

@@ -1,0 +1,77 @@
+"""What a stage may ask of the graph that runs it. Stages depend on this, the graph on the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from alignlab.config import RunConfig
+from alignlab.data.schema import Pair, Split
+from alignlab.data.tokens import PairTokens
+from alignlab.models.policy import Policy
+from alignlab.models.scorer import Scorer
+from alignlab.seeding import Seeds
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.key import StageKey
+
+
+class Stages(Protocol):
+    """Other stages' results, loaded models, tokenised rows, and the parts of keys that several stages share."""
+
+    settings: RunConfig
+    source: Any
+    """A `data.schema.Source`."""
+    base: Any
+    """The untrained model: tokenizer, limits, end ids, address."""
+    store: Any
+    tracker: Any
+
+    @property
+    def sft(self) -> Artefact:
+        """The supervised policy."""
+
+    @property
+    def reference_logps(self) -> Artefact:
+        """Log-probabilities of the training pairs under it."""
+
+    def reward(self, part: Split = Split.TRAIN) -> Artefact:
+        """A reward model, by the part of the labels it was trained on."""
+
+    def stored_pairs(self, part: Split) -> list[Pair]:
+        """Text pairs of a part."""
+
+    def pair_rows(self, part: Split) -> list[PairTokens]:
+        """Tokenised pairs of a part."""
+
+    def demonstration_rows(self) -> list[Any]:
+        """Tokenised demonstrations."""
+
+    def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
+        """Tokenised prompts of a split."""
+
+    def policy(self, artefact: Artefact) -> Policy:
+        """A new copy of a stored policy."""
+
+    def scorer(self, artefact: Artefact) -> Scorer:
+        """A new copy of a stored scorer."""
+
+    def engine(self, policy: Policy, *, temperature: float = 1.0, kind: str | None = None) -> Any:
+        """What samples from a policy."""
+
+    def reward_function(self) -> Any:
+        """The reward that the configuration names."""
+
+    def reward_address(self) -> dict[str, Any]:
+        """What identifies it in a key."""
+
+    def source_address(self, view: str = "all") -> dict[str, Any]:
+        """What identifies the rows of a view of the data source."""
+
+    def sampling_fields(self) -> dict[str, Any]:
+        """What sampling depends on."""
+
+    def pair_fields(self, part: Split) -> dict[str, Any]:
+        """What tokenised pairs depend on."""
+
+    def key(self, kind: str, fields: Mapping[str, Any], *targets: Any) -> StageKey:
+        """The address of a stage."""
