@@ -42,7 +42,7 @@ class AlignlabSearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append every plugin's folder once."""
         for conf, name in registry.conf_places().items():
-            search_path.append(f"alignlab.{name}", conf)
+            search_path.append(f"alignlab.{name}", f"file://{registry.conf_folder(conf)}")
 
 
 def register() -> None:

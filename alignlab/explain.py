@@ -113,7 +113,7 @@ def _unknown_key(text: str, overrides: Sequence[str], compose: Compose) -> Align
     full = re.search(r"full_key: (\S+)", text)
     key = full[1] if full else match[1]
     place = re.search(r"In '([^']+)'", text)
-    typed = any(key == _key(item) or key.startswith(f"{_key(item)}.") for item in overrides)
+    typed = any(key == _key(item) or (key.startswith(f"{_key(item)}.") and "={" in item) for item in overrides)
     where = "" if typed or place is None else f" in {place[1]}.yaml"
     return ConfigError(f"unknown setting {key}{where}", _key_remedy(key, _without(key, overrides, compose)))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -15,12 +14,13 @@ from alignlab.evaluation.summary import Summary
 from alignlab.launch.background import overlapped
 from alignlab.method import Output
 from alignlab.run_folder import Outcome, identity, replay, reply_rows, write, write_scorer
+from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.files import disk_error
 from alignlab.stages.graph import Graph
 from alignlab.stages.key import canonical
 from alignlab.tracking.console import say
-from alignlab.tracking.tracker import Tracker, open_tracker
+from alignlab.tracking.tracker import Silent, Tracker, open_tracker
 
 
 def run(settings: RunConfig, folder: Path, *, overrides: Sequence[str] = (), group: str = "") -> Summary | None:
@@ -35,13 +35,14 @@ def run(settings: RunConfig, folder: Path, *, overrides: Sequence[str] = (), gro
     with disk_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
     say(f"{settings.algo.name} on {settings.data.source}, seed {settings.seed}; stages in {settings.store}")
-    if graph.method.output is Output.SCORER:
-        write_scorer(graph, folder, graph.policy_of_method, overrides)
-        return None
     name = f"{settings.algo.name}-seed{settings.seed}"
     tracker = open_tracker(settings.tracking, folder, config=canonical(asdict(settings)), name=name, group=group)
     try:
-        summary = _aligned(graph, folder, tracker, began, overrides)
+        summary = None
+        if graph.method.output is Output.SCORER:
+            _scored(graph, folder, tracker, overrides)
+        else:
+            summary = _aligned(graph, folder, tracker, began, overrides)
     except BaseException:
         tracker.finish(failed=True)
         raise
@@ -49,14 +50,38 @@ def run(settings: RunConfig, folder: Path, *, overrides: Sequence[str] = (), gro
     return summary
 
 
+class _Heard(Silent):
+    """Passes on what a training logs, and knows whether there was one."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker, self.told = tracker, False
+
+    def log(self, metrics: Mapping[str, float], samples: int) -> None:
+        """Pass on."""
+        self.told = True
+        self.tracker.log(metrics, samples)
+
+
+def _trained(graph: Graph, tracker: Tracker) -> Artefact:
+    """What the run is about. A tracker hears of a training done before, or by another process, too."""
+    graph.tracker = heard = _Heard(tracker)
+    trained = graph.policy_of_method
+    if not heard.told:
+        say(f"found in the store: {trained.label}")
+        replay(trained.file("metrics.csv"), tracker)
+    return trained
+
+
+def _scored(graph: Graph, folder: Path, tracker: Tracker, overrides: Sequence[str]) -> None:
+    scorer = _trained(graph, tracker)
+    write_scorer(graph, folder, scorer, overrides)
+    tracker.summary({**scorer.info.get("health", {}), **identity(graph.settings)})
+
+
 def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrides: Sequence[str]) -> Summary:
-    settings, started = graph.settings, datetime.now(UTC).replace(microsecond=0)
-    graph.tracker = tracker
+    settings = graph.settings
     with overlapped(settings, folder / "background.log"):
-        policy = graph.policy_of_method
-        if policy.created < started:
-            say(f"found in the store: {policy.label}")
-            replay(policy.file("metrics.csv"), tracker)
+        policy = _trained(graph, tracker)
         evaluate = Evaluator(graph, settings.evaluation)
         evaluated, baseline = evaluate(policy, settings.algo.name), evaluate(graph.sft, "SFT")
     outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides)

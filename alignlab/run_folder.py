@@ -62,7 +62,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
     joined = join(samples, sft_samples)
     raised = diagnose(_evidence(graph, outcome.policy, summary))
     with disk_error(folder):
-        files = _copy(graph, folder, outcome.policy)
+        files = {**_copy(graph, folder, outcome.policy), "replies": "samples.jsonl, attacks.jsonl"}
         write_samples(folder / "samples.jsonl", joined)
         write_samples(folder / "attacks.jsonl", join(attacks, sft_attacks))
         write_config(graph, folder, outcome.overrides)
@@ -74,7 +74,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 costs=_costs(graph, outcome),
                 conventions=graph.method.conventions,
                 fingerprints=_fingerprints(graph, outcome),
-                run=identity(graph.settings),
+                run=identity(graph.settings) | _selected(outcome.policy),
             ),
         )
     show(summary, _view(graph, joined, raised, files), results)
@@ -110,6 +110,11 @@ def identity(settings: RunConfig) -> dict[str, Any]:
     }
 
 
+def _selected(policy: Artefact) -> dict[str, Any]:
+    """Which snapshot `keep=best` kept, and the scores it was chosen by."""
+    return {"selected": policy.info["selected"]} if "selected" in policy.info else {}
+
+
 def write_config(graph: Graph, folder: Path, overrides: Sequence[str]) -> None:
     """The resolved configuration with the versions and the machine it ran under."""
     record = {
@@ -128,7 +133,7 @@ def _processor() -> str:
 def _copy(graph: Graph, folder: Path, policy: Artefact) -> dict[str, str]:
     """Metrics and, unless nothing is to be kept, the model; hard links cost no space."""
     shutil.copyfile(policy.file("metrics.csv"), folder / "metrics.csv")
-    files = {"run": str(folder), "figures": "result.json, metrics.csv", "replies": "samples.jsonl, attacks.jsonl"}
+    files = {"run": str(folder), "figures": "result.json, metrics.csv"}
     if graph.settings.keep is Keep.none:
         return files
     _replace(policy.file("model"), folder / "model")

@@ -24,7 +24,7 @@ CASES = [
     ("reward.kind=xx", r"unknown reward 'xx'", r"known: gold, learned"),
     ("evaluation.judge=phrase", r"unknown judge 'phrase'", r"did you mean 'phrases'"),
     ("algo@stages.sft=sfd", r"unknown method algo=sfd", r"did you mean 'sft'"),
-    ("+experiment=nothing", r"unknown experiment experiment=nothing", r"known|none"),
+    ("experiment=nothing", r"unknown experiment experiment=nothing", r"known|none"),
     # Names of settings.
     ("algo.bta=0.1", r"unknown setting algo\.bta", r"did you mean algo\.beta\?"),
     ("data.pair=10", r"unknown setting data\.pair$", r"did you mean data\.pairs\?"),
@@ -156,8 +156,7 @@ def test_every_shipped_option_composes(path: Path) -> None:
         data, _, method = name.partition("-")
         typed(composed([f"data={data}", f"algo={method}"] if group == "tuned" else []))
         return
-    start = "+" if group == "experiment" else ""
-    typed(composed([f"{start}{group}={name}", *needed.get(name, [])]))
+    typed(composed([f"{group}={name}", *needed.get(name, [])]))
 
 
 @pytest.mark.parametrize(

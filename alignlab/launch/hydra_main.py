@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -19,6 +21,7 @@ from alignlab.compose import CONFIG_NAME, check, composed, conf_folder, register
 from alignlab.config import RunConfig, typed
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.launch.sweep import Job, show
+from alignlab.stages.files import disk_error
 
 
 def launch(arguments: Sequence[str]) -> int:
@@ -72,9 +75,13 @@ def _foreign(options: argparse.Namespace) -> bool:
 def _hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> int:
     """Hand over to Hydra, which reads sys.argv and ends some requests by SystemExit."""
     before = sys.argv
-    sys.argv = ["alignlab", *arguments]
+    sys.argv = [before[0], *arguments]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else it prints its own short traceback of a full disk too
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=CONFIG_NAME)(task)()
+        with disk_error(Path("runs")):
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=CONFIG_NAME)(task)()
+    except HydraException as error:
+        raise ConfigError(str(error).splitlines()[0], "`python -m alignlab --hydra-help` explains Hydra") from error
     except SystemExit as end:
         return int(end.code or 0)
     finally:

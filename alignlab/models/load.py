@@ -96,10 +96,10 @@ def _from(loader: Any, config: HfModel, **options: Any) -> Any:
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelError(
-            f"model.path={config.path!r} could not be loaded: {first}",
-            "check the directory" if local else "check the id and the network, or pass a local directory",
-        ) from error
+        remedy = "check the directory" if local else "check the id and the network, or pass a local directory"
+        if "attention implementation" in str(error):
+            remedy = "pass model.attention=eager"
+        raise ModelError(f"model.path={config.path!r} could not be loaded: {first}", remedy) from error
 
 
 def check_location(path: str) -> bool:

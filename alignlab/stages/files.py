@@ -31,6 +31,8 @@ _REMEDIES = {
     errno.EPERM: _ACCESS,
     errno.EROFS: "the file system is read-only; put the store elsewhere: store=…",
     errno.EIO: "the disk reports a failure; put the store on another one: store=…",
+    errno.ENOTDIR: "a part of this path is a file; name a folder: store=…",
+    errno.EEXIST: "a file is in the way; move it, or name another folder: store=…",
     errno.EMFILE: _HANDLES,
     errno.ENFILE: _HANDLES,
     errno.ENOLCK: "the file system has no locks; put the store on one that has: store=…",
@@ -57,7 +59,9 @@ def disk_error(path: Path) -> Iterator[None]:
         remedy = None if isinstance(error, AlignlabError) else _library_remedy(str(error))
         if remedy is None:
             raise
-        raise StoreError(f"{path}: a file could not be written: {error}", remedy) from error
+        first = error.__context__  # torch complains about its own position after the write that failed
+        reason = first.strerror if isinstance(first, OSError) and first.strerror else error
+        raise StoreError(f"{path}: a file could not be written: {reason}", remedy) from error
 
 
 def _library_remedy(text: str) -> str | None:

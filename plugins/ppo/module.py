@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from alignlab.data.batch import Sequences, length_cuts
+from alignlab.errors import ConfigError
 from alignlab.models.parts import Parts
 from alignlab.modules.optimise import adamw, all_sum, update
 from alignlab.modules.rollouts import Experience, RolloutModule
@@ -55,12 +56,19 @@ class PPOModule(RolloutModule):
 
     def _passes(self, sequences: Sequences, columns: Tensor, batch_idx: int) -> dict[str, float]:
         config = self.config
+        processes = self.trainer.world_size
+        if config.batch_size // processes < config.minibatches:
+            raise ConfigError(
+                f"algo.batch_size={config.batch_size} over {processes} processes leaves some with fewer rows than "
+                f"algo.minibatches={config.minibatches}",
+                "pass a larger algo.batch_size or fewer algo.minibatches",
+            )
         updates, sums = config.ppo_epochs * config.minibatches, dict[str, float]()
         total = self.parts.total * updates
         for epoch in range(config.ppo_epochs):
             seed = self.parts.seeds.of("data", "minibatch", batch_idx, epoch)
             order = torch.randperm(sequences.rows, generator=torch.Generator().manual_seed(seed))
-            for number, rows in enumerate(order.chunk(config.minibatches)):
+            for number, rows in enumerate(order.tensor_split(config.minibatches)):
                 rows = rows.to(columns.device)
                 step = batch_idx * updates + epoch * config.minibatches + number
                 self._minibatch(sequences.select(rows), columns[rows], step, total, sums)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import importlib
+import io
 import itertools
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -112,3 +116,59 @@ def _wait(condition: Callable[[], bool]) -> None:
 def spoil() -> None:
     """Let training fail as it does when numbers are no longer finite."""
     raise TrainingError("spoiled at update 1", "none")
+
+
+WRITES = ("open", "write", "fsync", "ftruncate", "rename", "replace", "mkdir", "link", "utime")
+
+
+def fail_write(below: Path, number: int, *, onwards: bool = False) -> None:
+    """Let one change of the disk below a folder, or every one from it on, fail as on a full disk."""
+    counts = itertools.count(1)
+    inside = str(below)
+
+    def change(original: Any, *args: Any, **kwargs: Any) -> Any:
+        if _place(args[0]).startswith(inside) and _changes(original.__name__, *args, **kwargs):
+            count = next(counts)
+            if count == number or (onwards and count > number):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), _place(args[0]))
+        return original(*args, **kwargs)
+
+    for name in WRITES:
+        wrap(os, name, change)
+    wrap(io, "open", change)
+    builtins.open = io.open
+
+
+def _place(target: Any) -> str:
+    if isinstance(target, int):
+        try:
+            return os.readlink(f"/proc/self/fd/{target}")
+        except OSError:
+            return ""
+    return os.path.abspath(os.fspath(target))
+
+
+def _changes(name: str, target: Any, mode: Any = "r", *rest: Any, **named: Any) -> bool:
+    if name != "open":
+        return True
+    return bool(mode & (os.O_WRONLY | os.O_RDWR)) if isinstance(mode, int) else set(mode) & set("wax+") != set()
+
+
+def limit_files(size: int) -> None:
+    """Let no file grow beyond `size` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def no_number(module: str, method: str, number: int) -> None:
+    """Let the loss of a module's `number`-th forward pass with gradient be NaN."""
+    counts = itertools.count(1)
+
+    def loss(original: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        if next(counts) != number:
+            return found
+        return found._replace(loss=found.loss * float("nan")) if hasattr(found, "loss") else found * float("nan")
+
+    owner, _, name = method.rpartition(".")
+    target: Any = importlib.import_module(module)
+    wrap(getattr(target, owner) if owner else target, name, loss)

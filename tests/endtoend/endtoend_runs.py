@@ -199,7 +199,7 @@ def _context() -> Any:
 def _main(arguments: list[str], log: Path, steps: Path, hooks: list[Hook]) -> None:
     os.setsid()
     for number, suffix in ((1, ".out"), (2, ".err")):
-        os.dup2(os.open(log.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(os.open(log.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
     os.chdir(log.parent)
     import endtoend_hooks
 

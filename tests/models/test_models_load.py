@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from small import NO_SPECIAL, gpt2, llama
+from small import NO_SPECIAL, gemma2, gpt2, llama
 from transformers import PreTrainedModel
 
 from alignlab.config import Dtype, HfModel, TinyModel
@@ -160,3 +160,12 @@ def test_truncated_weights_are_a_message_not_a_traceback(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match=r"could not be loaded: (.|\n)*remedy: check the directory"):
         pretrained(HfModel(path=str(folder)))
+
+
+def test_an_attention_the_architecture_does_not_have_is_named_with_the_one_it_has(tmp_path: Path) -> None:
+    gemma2(dtype=torch.float32).save_pretrained(tmp_path)
+    with pytest.raises(
+        ModelError, match=r"Gemma2ForCausalLM does not support .*\n  remedy: pass model.attention=eager"
+    ):
+        pretrained(HfModel(path=str(tmp_path)))
+    assert pretrained(HfModel(path=str(tmp_path), attention="eager")).config.vocab_size == 13

@@ -33,6 +33,7 @@ from alignlab.method import Data
 from alignlab.models.policy import Policy
 from alignlab.seeding import Seeds
 
+KL_TARGET = 0.01  # close to the KL of the second iteration, where the controller is not at its limits
 ROWS = 7  # odd: one process gets 4 rows, the other 3
 SETTINGS: dict[str, Any] = dict(max_grad_norm=0.0, batch_size=ROWS, lr=1e-3, warmup=0.0)
 Made = tuple[L.LightningModule, L.LightningDataModule]
@@ -54,8 +55,8 @@ def array(ids: list[int]) -> np.ndarray:
 
 
 def data(view: Data, rows: list[Any], reference: Any = None) -> PreferenceData:
-    length = dict(steps=2) if view is Data.PROMPTS else dict(epochs=2)
-    return PreferenceData(view, rows, ROWS, seeds=Seeds(0), pad_id=0, reference=reference, **length)
+    length = dict(steps=3) if view is Data.PROMPTS else dict(epochs=2)
+    return PreferenceData(view, rows, len(rows), seeds=Seeds(0), pad_id=0, reference=reference, **length)
 
 
 def pair_rows() -> list[PairTokens]:
@@ -88,15 +89,16 @@ def reward() -> Made:
     return RewardModule(RewardModelConfig(**SETTINGS), parts(scorer(), micro=2, total=2)), data(Data.PAIRS, pair_rows())
 
 
-def ppo() -> Made:
+def ppo(rows: int = ROWS, minibatches: int = 1) -> Made:
     policy = Policy(gpt2())
-    rollout = rollouts(policy, ROWS)
-    module, _ = learner(policy, rollout, micro=2, total=2, kl_target=0.01, kl_horizon=10, **SETTINGS)
-    rows = [
+    rollout = rollouts(policy, rows)
+    settings = SETTINGS | dict(batch_size=rows, minibatches=minibatches, kl_target=KL_TARGET, kl_horizon=10)
+    module, _ = learner(policy, rollout, micro=2, total=3, **settings)
+    tokens = [
         PromptTokens(row=i, prompt=array(p), source=Prompt(str(i), text="?"), truncated=False)
         for i, (p, _) in enumerate(rollout.sequences.split())
     ]
-    return module, data(Data.PROMPTS, rows)
+    return module, data(Data.PROMPTS, tokens)
 
 
 def run(made: Made, folder: Path, **options: Any) -> None:
@@ -142,6 +144,14 @@ def test_two_processes_learn_what_one_learns(make: Callable[[], Made], tmp_path:
         assert {k: v for k, v in other.items() if k not in apart} == pytest.approx(
             {k: v for k, v in row.items() if k not in apart}, abs=1e-5, nan_ok=True
         )
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
+def test_shares_of_different_size_take_the_same_number_of_updates(tmp_path: Path) -> None:
+    """9 rows in 3 minibatches: one process has 5 rows and the other 4, and both must meet at every update."""
+    run(ppo(rows=9, minibatches=3), tmp_path, devices=2, strategy="ddp_fork")
+    first, second = (torch.load(tmp_path / f"2-{rank}.pt")["weights"] for rank in (0, 1))
+    assert all(torch.equal(second[name], value) for name, value in first.items())
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "fsdp"])

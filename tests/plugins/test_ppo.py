@@ -195,6 +195,21 @@ def test_learning_rate_runs_over_updates_not_iterations(monkeypatch: pytest.Monk
     assert steps == [(number, 12) for number in range(12)]
 
 
+def test_policy_and_value_have_clips_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips: dict[str, set[float]] = {}
+    for name in ("clipped_policy_loss", "clipped_value_loss"):
+        original = getattr(ppo_module, name)
+
+        def spy(*given: Any, clip: float, name: str = name, original: Any = original) -> torch.Tensor:
+            clips.setdefault(name, set()).add(clip)
+            return original(*given, clip=clip)
+
+        monkeypatch.setattr(ppo_module, name, spy)
+    module, batch = learner(Policy(gpt2()), rollouts(Policy(gpt2()), 6), clip=0.15, value_clip=0.35, ppo_epochs=2)
+    fit(module, [batch])
+    assert clips == {"clipped_policy_loss": {0.15}, "clipped_value_loss": {0.35}}
+
+
 @pytest.mark.parametrize("target", [None, 1e-9, 1e9])
 def test_beta_adapts_to_the_kl_of_a_completion_when_a_target_is_set(target: float | None) -> None:
     """KL is exactly 0 in the first iteration, and some hundredths of a nat in the second."""
@@ -269,3 +284,11 @@ def test_a_beta_of_zero_is_allowed_and_prices_nothing() -> None:
     found = targets(scores, logps, reference, values, MASK, **settings)
     torch.testing.assert_close(found.returns, MASK.double(), rtol=0, atol=1e-13)
     assert math.isfinite(found.advantages.sum().item())
+
+
+def test_more_minibatches_than_a_process_has_rows_are_refused() -> None:
+    module, batch = learner(Policy(gpt2()), rollouts(Policy(gpt2()), 6), minibatches=3)
+    module.config.minibatches = 7
+    message = "algo.batch_size=6 over 1 processes leaves some with fewer rows than algo.minibatches=7\n  remedy: pass a"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        fit(module, [batch])
