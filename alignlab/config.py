@@ -37,11 +37,9 @@ class EngineKind(Enum):
 
 
 class Dtype(Enum):
-    """Type of the weights in memory."""
+    """Type of the weights in memory. Half precision would round most updates away; see `trainer.precision`."""
 
     float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
     float64 = "float64"
 
 
@@ -142,7 +140,9 @@ class TrainerConfig:
     strategy: str = "auto"
     precision: str = "32-true"
     threads: int = param(0, "CPU threads; 0 takes one for small models and all cores for large.", low=0)
-    micro_batch_size: int = param(0, "Rows in one forward pass; 0 takes the whole batch.", low=0)
+    micro_batch_size: int = param(
+        0, "Rows in one forward pass; 0 takes as many of similar length as 16,384 tokens hold.", low=0
+    )
     log_every: int = param(10, "Updates between logged rows, where an update takes less than a rollout.", low=1)
     checkpoint_seconds: float = param(20.0, "Time between checkpoints a killed run continues from.", low=0)
     snapshots: int = param(4, "Policies kept on the way for `keep=best`.", low=1)
@@ -153,7 +153,7 @@ class TrainerConfig:
         if self.precision not in ("32-true", "bf16-mixed"):
             raise ConfigError(
                 f"trainer.precision must be 32-true or bf16-mixed, got {self.precision!r}",
-                "for weights in half precision pass model.dtype=bfloat16",
+                "pass trainer.precision=bf16-mixed: bfloat16 arithmetic over float32 weights",
             )
         if self.devices > 1 and self.strategy not in ("auto", "ddp_fork"):
             raise ConfigError(

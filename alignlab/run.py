@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -64,10 +65,12 @@ class _Heard(Silent):
 
 def _trained(graph: Graph, tracker: Tracker) -> Artefact:
     """What the run is about. A tracker hears of a training done before, or by another process, too."""
+    began = datetime.now(UTC)
     graph.tracker = heard = _Heard(tracker)
     trained = graph.policy_of_method
-    if not heard.told:
+    if trained.created < began:
         say(f"found in the store: {trained.label}")
+    if not heard.told:
         replay(trained.file("metrics.csv"), tracker)
     return trained
 

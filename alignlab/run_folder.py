@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from alignlab import __version__, registry
+from alignlab import __version__
 from alignlab.config import Keep, RunConfig
+from alignlab.data.schema import Split
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
 from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
+from alignlab.method import Data, Reference
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
@@ -208,7 +210,7 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
         change=changed,
         history=read_columns(policy.file("metrics.csv")),
         missing=summary.missing,
-        reward_accuracy=graph.reward().info.get("health", {}).get("accuracy"),
+        reward_accuracy=graph.reward().info.get("health", {}).get("accuracy") if graph.labelled else None,
         pair_accuracy_limit=graph.settings.reward.pairs_check,
         kl_target=getattr(graph.settings.algo, "kl_target", None),
     )
@@ -217,18 +219,20 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
 def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
     """Recorded costs: the method's own, and with every stage it depends on, reused ones included."""
     own = float(outcome.policy.info["seconds"])
-    needs = registry.method(graph.settings.algo.method).needs
+    needs = graph.method.needs
+    learns_from_labels = bool(needs.scorers) or needs.data in (Data.PAIRS, Data.LABELS)
     stages = [graph.sft] if needs.sft else []
-    if needs.scorers or needs.data.value == "pairs":
-        stages.append(graph.preferences)
-    if needs.scorers:
-        stages.append(graph.reward())
+    stages += [graph.preferences] if learns_from_labels else []
+    stages += [graph.reward()] if needs.scorers else []
+    stages += [graph.reference_logps] if needs.reference is Reference.LOGPS else []
     full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
+    counts = graph.preferences.info["pairs"] if graph.labelled else {}
     return {
         "seconds": own,
         "seconds_with_stages": round(full, 1),
         "seconds_of_this_command": round(outcome.seconds, 1),
-        "labels": float(graph.preferences.info["labels"]),
+        "labels": float(counts.get(Split.TRAIN.value, 0)) if learns_from_labels else 0.0,
+        "labels_for_judging": float(counts.get(Split.HELD_OUT.value, 0)),
     }
 
 
@@ -237,8 +241,7 @@ def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:
         "policy": outcome.policy.digest,
         "policy_content": outcome.policy.content,
         "sft": graph.sft.digest,
-        "preferences": graph.preferences.digest,
-        "reward": graph.reward().digest,
+        **({"preferences": graph.preferences.digest, "reward": graph.reward().digest} if graph.labelled else {}),
         "evaluation": outcome.evaluated.digest,
         "baseline": outcome.baseline.digest,
     }

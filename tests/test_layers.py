@@ -27,7 +27,6 @@ LAYERS = (
     ("stages",),
     ("launch.background", "run_folder"),
     ("run",),
-    ("compare",),
     ("catalogue", "explain"),
     ("compose", "docs"),
     ("launch",),
@@ -151,12 +150,3 @@ def test_answers_at_once(arguments: list[str], code: int, tmp_path: Path) -> Non
 def test_declarations_and_settings_import_no_torch(tmp_path: Path) -> None:
     code = "from alignlab import registry; registry.methods(); [registry.components(k) for k in ('sources', 'rewards')]"
     assert loaded_after(code, tmp_path) == set()
-
-
-def test_comparison_imports_no_torch(tmp_path: Path) -> None:
-    code = """
-import importlib, pkgutil, alignlab.compare
-for module in pkgutil.walk_packages(alignlab.compare.__path__, "alignlab.compare."):
-    importlib.import_module(module.name)
-"""
-    assert not loaded_after(code, tmp_path) & {"torch", "lightning", "transformers"}

@@ -125,7 +125,7 @@ class _Values:
         if turns is not None and (not turns or turns[-1].role != "user"):
             last = turns[-1].role if turns else "nothing"
             raise self.error(f"the prompt must end in a turn of the user, ends in {last}", "repair the row")
-        first = text or "" if turns is None else next(turn.content for turn in turns if turn.role == "user")
+        first = _first_request(turns, text or "")
         content = json.dumps([text] if turns is None else [list(turn) for turn in turns], ensure_ascii=False)
         kind = self.get("kind")
         return Prompt(
@@ -183,6 +183,13 @@ def _messages_in(text: str) -> Any:
         return None
     first = value[0] if isinstance(value, list) else value
     return value if {"role", "content"} <= set(first) or {"from", "value"} <= set(first) else None
+
+
+def _first_request(turns: Turns | None, text: str) -> str:
+    """What a conversation opens with, also when it is stored as one text."""
+    if turns is None and is_transcript(text):
+        turns = split_transcript(text)[0]
+    return text if turns is None else next(turn.content for turn in turns if turn.role == "user")
 
 
 def base_of(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -179,7 +180,9 @@ class ModelTemplate:
         turns = [message._asdict() for message in messages]
         try:
             return str(
-                self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
+                self.tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=add_generation_prompt, **FIXED_DATE
+                )
             )
         except TemplateError as error:
             raise DataError(
@@ -187,6 +190,15 @@ class ModelTemplate:
                 f"(roles {', '.join(m.role for m in messages)}): {error}",
                 "use data.template=plain, or remove such turns",
             ) from error
+
+
+def _on_the_day(pattern: str) -> str:
+    return DAY.strftime(pattern)
+
+
+DAY = date(2024, 7, 26)
+FIXED_DATE: dict[str, Any] = {"date_string": DAY.strftime("%d %b %Y"), "strftime_now": _on_the_day}
+"""Some templates print the date of the day; rows tokenised on different days would then differ."""
 
 
 def choose(tokenizer: Any, name: str) -> Template:

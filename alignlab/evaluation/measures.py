@@ -87,7 +87,7 @@ def change(
     )
 
 
-def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a rate (Wilson 1927): never empty, never outside [0, 1].
 
     `successes` may be fractional (a tie is half a success).
@@ -116,6 +116,19 @@ def win_rate(scores: Sequence[float | None], others: Sequence[float | None]) -> 
     if len(scores) != len(others):
         raise DataError(f"{len(scores)} scores against {len(others)}: they are compared in pairs")
     return share(_result(a, b) for a, b in zip(scores, others, strict=True))
+
+
+def effective(plain: Share, clustered: Estimate) -> Share:
+    """The same share with Wilson's interval at as many independent values as explain the clustered error.
+
+    Several replies to one request say less than as many to different ones (Kish's design effect). Never narrower
+    than with every reply counted.
+    """
+    if plain.value is None or not clustered.error:
+        return plain
+    n = max(1.0, min(plain.n, plain.value * (1 - plain.value) / clustered.error**2))
+    low, high = wilson(plain.value * n, n)
+    return plain._replace(low=low, high=high)
 
 
 def _result(a: float | None, b: float | None) -> float | None:

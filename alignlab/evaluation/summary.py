@@ -17,6 +17,7 @@ from alignlab.evaluation.measures import (
     breach_curve,
     change,
     distinct_n,
+    effective,
     estimate,
     win_rate,
     youden,
@@ -71,7 +72,7 @@ class Summary:
     attacks_change: Mapping[str, Estimate] = field(default_factory=dict)
     """Paired change of the breach rate by kind of attack."""
     wins: Share | None = None
-    """Win rate against SFT with Wilson's interval."""
+    """Win rate against SFT with Wilson's interval at the effective number of independent prompts."""
     win_by: str = ""
     """The score that decided it: gold, judge_score or proxy."""
 
@@ -296,9 +297,13 @@ def _changes_by(
 
 def _wins(samples: Sequence[Sample], sft_samples: Sequence[Sample], by: str) -> Share:
     pairs = _pairs(samples, sft_samples)
-    return win_rate(
+    plain = win_rate(
         [getattr(after, by) for after, _ in pairs], [None if twin is None else getattr(twin, by) for _, twin in pairs]
     )
+    clustered = estimate(
+        [_point(after, before, by) for after, before in pairs], [after.prompt.base for after, _ in pairs]
+    )
+    return effective(plain, clustered)
 
 
 def _with_wins(figures: Figures, samples: Sequence[Sample], sft_samples: Sequence[Sample], by: str) -> Figures:

@@ -177,7 +177,7 @@ def _section_line(grid: Table, summary: Summary, line: Line) -> None:
 
 
 def _attack_label(name: str, attack: Attack) -> str:
-    known: Mapping[bool | None, str] = {None: "", True: ", trained on", False: ", never trained on"}
+    known: Mapping[bool | None, str] = {None: "", True: ", in the labels", False: ", not in the labels"}
     return f"  {name}{known[attack.seen]}"
 
 

@@ -75,12 +75,16 @@ def _end_with(parent: int) -> None:
 
 def work(settings: RunConfig) -> None:
     """Compute what evaluation needs besides the method."""
+    import torch
+
     from alignlab.data.schema import Split
     from alignlab.stages.evaluated import Evaluator
     from alignlab.stages.graph import Graph
 
+    torch.set_num_threads(settings.trainer.threads or 1)  # as in the first process, for the same bits
     graph = Graph(settings)
-    graph.reward(Split.HELD_OUT)
+    if graph.labelled:
+        graph.reward(Split.HELD_OUT)
     Evaluator(graph, settings.evaluation)(graph.sft, "SFT")
 
 

@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -76,7 +77,11 @@ def pretrained(config: HfModel) -> PreTrainedModel:
         attn_implementation=config.attention,
         use_safetensors=True,
     )
-    return without_dropout(_from(AutoModelForCausalLM, config, **options))
+    model = without_dropout(_from(AutoModelForCausalLM, config, **options))
+    # Sampling settings that come with a model are not this run's, and some of them cannot even be saved again.
+    kept = {name: getattr(model.generation_config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model.generation_config = GenerationConfig(**kept)
+    return model
 
 
 def pretrained_tokenizer(config: HfModel) -> PreTrainedTokenizerBase:
@@ -138,13 +143,7 @@ def _check_config(folder: Path) -> None:
         raise ModelError(f"{folder / 'config.json'} is not valid JSON: {error}", "restore the file") from error
 
 
-def stored(folder: Path) -> PreTrainedModel:
-    """A causal language model from a stage's own directory."""
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+def stored(folder: Path, **options: Any) -> PreTrainedModel:
+    """A causal language model from a stage's own directory; `options` as for `from_pretrained`."""
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options)
     return without_dropout(model)
-
-
-def stored_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A tokenizer from a stage's own directory."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer

@@ -7,6 +7,7 @@ SFT samples at 0 is `config.score_shift`; preferences do not depend on it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,14 +71,14 @@ class Scorer(nn.Module):
         tokenizer.save_pretrained(folder)
 
 
-def new_scorer(folder: Path, seed: int, *, pad_id: int) -> Scorer:
+def new_scorer(folder: Path, seed: int, *, pad_id: int, **options: Any) -> Scorer:
     """A copy of the language model in `folder` with a fresh head, N(0, 1 / (d + 1)) (arXiv 2403.17031, §4).
 
     The same seed gives the same head whatever was drawn before.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        scorer = _classifier(folder, pad_id)
+        scorer = _classifier(folder, pad_token_id=pad_id, **options)
         head = scorer.head
         nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)
         if head.bias is not None:
@@ -86,13 +87,12 @@ def new_scorer(folder: Path, seed: int, *, pad_id: int) -> Scorer:
     return scorer
 
 
-def stored_scorer(folder: Path) -> Scorer:
-    """A trained scorer from a directory."""
-    return _classifier(folder, None)
+def stored_scorer(folder: Path, **options: Any) -> Scorer:
+    """A trained scorer from a directory; `options` as for `from_pretrained`."""
+    return _classifier(folder, **options)
 
 
-def _classifier(folder: Path, pad_id: int | None) -> Scorer:
-    options = {} if pad_id is None else {"pad_token_id": pad_id}
+def _classifier(folder: Path, **options: Any) -> Scorer:
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, local_files_only=True, use_safetensors=True, **options

@@ -36,12 +36,12 @@ class PairModule(L.LightningModule):
         self.config, self.parts = config, parts
         self.policy = parts.model
 
-    def objective(self, policy: PairLogps, reference: PairLogps | None) -> PairTerms:
+    def objective(self, policy: PairLogps, reference: PairLogps | None, batch: PairBatch) -> PairTerms:
         """Loss and implicit margin of each pair, (B,). The only method a plugin must write.
 
-        `reference` is None for methods that declare none.
+        `reference` is None for methods that declare none; `batch` holds soft labels and margins, where known.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define objective(policy, reference)")
+        raise NotImplementedError(f"{type(self).__name__} must define objective(policy, reference, batch)")
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> None:
         """One update: the mean of pair losses over the whole batch."""
@@ -55,7 +55,7 @@ class PairModule(L.LightningModule):
                 self._gate(out.logps, chunk)
             policy = _paired(out.logps, chunk)
             reference = None if chunk.reference is None else _paired(chunk.reference, chunk)
-            terms = self.objective(policy, reference)
+            terms = self.objective(policy, reference, chunk)
             _accumulate(sums, policy, terms)
             return terms.loss.sum() / pairs
 

@@ -21,6 +21,8 @@ from alignlab.stages.files import atomic_write_json, disk_error, sha256_file, tr
 from alignlab.stages.key import StageKey, canonical, dumps, recorded
 
 MANIFEST = "manifest.json"
+RECORDS = ("metrics.csv",)
+"""Files that tell how a result came about: what is computed from the result does not depend on them."""
 FORMAT = 1
 """Version of the manifest; a higher one was written by a newer alignlab."""
 
@@ -178,7 +180,8 @@ def forget_hashes() -> None:
 
 
 def _content(files: Mapping[str, Mapping[str, Any]]) -> str:
-    return hashlib.sha256(dumps({name: file["sha256"] for name, file in files.items()}).encode()).hexdigest()
+    made = {name: file["sha256"] for name, file in files.items() if name not in RECORDS}
+    return hashlib.sha256(dumps(made or {name: file["sha256"] for name, file in files.items()}).encode()).hexdigest()
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

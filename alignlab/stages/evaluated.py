@@ -16,6 +16,7 @@ import torch
 from alignlab import registry
 from alignlab.config import EvaluationConfig
 from alignlab.data.schema import Prompt, Split
+from alignlab.data.table import chosen_few
 from alignlab.data.tokens import tokenise_prompts
 from alignlab.evaluation import measure_tokens as measures
 from alignlab.evaluation.record import Sample, read_samples, write_samples
@@ -45,8 +46,7 @@ class Evaluator:
         fields: dict[str, Any] = {
             "policy": policy.content,
             "reference": graph.sft.content,
-            "proxy": graph.reward().content,
-            "held_out": graph.reward(Split.HELD_OUT).content,
+            "scorers": {name: scorer.content for name, scorer in self.scorers.items()},
             "data": graph.source_address("evaluation"),
             "seeds": graph.settings.seeds.key("evaluation"),
             "protocol": [config.prompts, config.attempts, config.goals, config.temperature, self.judge_name],
@@ -55,25 +55,29 @@ class Evaluator:
         key = graph.key("evaluation", fields, "alignlab.stages.evaluated", *self._judge_code())
         return graph.store.produce(key, lambda work: self._build(policy, label, work), label=f"evaluation of {label}")
 
+    @property
+    def scorers(self) -> dict[str, Artefact]:
+        """Reward models by the field their score goes to; none where there are no labels to train one on."""
+        if not self.graph.labelled:
+            return {}
+        return {"proxy": self.graph.reward(), "judge_score": self.graph.reward(Split.HELD_OUT)}
+
     def _judge_code(self) -> list[str]:
         return [registry.component("judges", self.judge_name).target] if self.judge_name else []
 
     def prompts(self) -> tuple[list[Prompt], list[Prompt]]:
         """Held-out prompts; then every attempt on every held-out harmful request, where the source has any."""
         source, config = self.graph.source, self.config
-        held_out = list(source.prompts(Split.EVALUATION, self.graph.settings.seeds))[: config.prompts]
+        held_out = chosen_few(source.prompts(Split.EVALUATION, self.graph.settings.seeds), config.prompts)
         if not hasattr(source, "goals") or not config.goals:
             return held_out, []
-        goals, kinds = source.goals(Split.EVALUATION)[: config.goals], sorted(source.attack_kinds)
+        goals, kinds = chosen_few(source.goals(Split.EVALUATION), config.goals), sorted(source.attack_kinds)
         return held_out, [one for goal in goals for one in source.attempts(goal, config.attempts, kinds)]
 
     def _build(self, artefact: Artefact, label: str, work: Workspace) -> Mapping[str, Any]:
         graph, began = self.graph, time.perf_counter()
         policy, reference = graph.policy(artefact), graph.policy(graph.sft)
-        scorers = {
-            "proxy": graph.scorer(graph.reward()),
-            "judge_score": graph.scorer(graph.reward(Split.HELD_OUT)),
-        }
+        scorers = {name: graph.scorer(scorer) for name, scorer in self.scorers.items()}
         engine = graph.engine(policy, temperature=self.config.temperature)
         tokens = 0
         for name, prompts in zip(FILES, self.prompts(), strict=True):
@@ -108,7 +112,9 @@ class Evaluator:
     ) -> list[Sample]:
         sequences = rollouts.sequences
         tokens = measures.measure_tokens(policy.completion_logits, reference.completion_logits, sequences)
-        columns = {name: getattr(tokens, name).tolist() for name in ("kl", "k1", "k3", "entropy", "logp")}
+        # KL is an expectation under the policy itself: samples at another temperature do not estimate it.
+        known = ("kl", "k1", "k3", "entropy", "logp") if self.config.temperature == 1 else ("entropy", "logp")
+        columns = {name: getattr(tokens, name).tolist() for name in known}
         for name, scorer in scorers.items():
             columns[name] = torch.cat([scorer(chunk) for chunk in sequences.micro(SCORED_ROWS)]).tolist()
         texts, ended = texts_of(rollouts, self.graph.base.tokenizer), rollouts.ended.tolist()

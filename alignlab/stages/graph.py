@@ -14,13 +14,19 @@ from typing import Any
 from alignlab import registry
 from alignlab.config import RunConfig
 from alignlab.data.rows import read_pairs
-from alignlab.data.schema import Pair, Split
-from alignlab.data.tokens import PairTokens, tokenise_demonstrations, tokenise_pairs, tokenise_prompts
+from alignlab.data.schema import Label, Pair, Split
+from alignlab.data.tokens import (
+    LabelTokens,
+    PairTokens,
+    tokenise_demonstrations,
+    tokenise_labels,
+    tokenise_pairs,
+    tokenise_prompts,
+)
 from alignlab.errors import ConfigError, DataError
 from alignlab.method import Data, Method, MethodConfig
-from alignlab.models.load import stored
 from alignlab.models.policy import Policy
-from alignlab.models.scorer import Scorer, stored_scorer
+from alignlab.models.scorer import Scorer
 from alignlab.rollout.engine import build_engine
 from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
@@ -31,9 +37,12 @@ from alignlab.stages.key import StageKey, environment
 from alignlab.stages.models import Base
 from alignlab.stages.store import Store, Workspace
 from alignlab.stages.trained import Trained, train
+from alignlab.stages.training import accelerator
 from alignlab.tracking.console import say
 from alignlab.tracking.tracker import Silent, Tracker
 
+LOADING = ("alignlab.stages.models", "alignlab.models.load")
+"""Code that decides how models are loaded enters every key."""
 SCORING_ROWS = 256
 """Rows in a forward pass that needs no gradient."""
 
@@ -63,7 +72,7 @@ class Graph:
     def preferences(self) -> Artefact:
         """Label pairs, split once by prompt into those methods may train on and those held out."""
         settings, native = self.settings, Data.PAIRS in self.source.native
-        if not native and not self.source.annotates:
+        if not self.labelled:
             raise DataError(
                 f"data={self.source.name} holds no pairs ({', '.join(sorted(self.source.native))}), and nothing here "
                 "can label samples",
@@ -130,7 +139,7 @@ class Graph:
 
     def key(self, kind: str, fields: Mapping[str, Any], *targets: Any) -> StageKey:
         """Address of a stage: what it reads, the libraries it computes with, the code it reaches."""
-        return StageKey(kind, {**fields, "libraries": environment(), "code": source_hashes(*targets)})
+        return StageKey(kind, {**fields, "libraries": environment(), "code": source_hashes(*targets, *LOADING)})
 
     def sampling_fields(self) -> dict[str, Any]:
         """What a stage that samples completions depends on, beside policy, prompts and seeds."""
@@ -157,6 +166,26 @@ class Graph:
     def pair_rows(self, part: Split) -> list[PairTokens]:
         """Tokenised pairs of a part; what was cut or dropped is said once."""
         return self.tokens(f"pair-rows-{part}", tokenise_pairs, lambda: self.stored_pairs(part), self.base.limits())
+
+    def label_rows(self, part: Split) -> list[LabelTokens]:
+        """Tokenised labels of a part: both completions of each pair, judged one by one."""
+        return self.tokens(f"label-rows-{part}", tokenise_labels, lambda: self._labels(part), self.base.limits())
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are preferences, so that reward models can be trained."""
+        return Data.PAIRS in self.source.native or self.source.annotates
+
+    @property
+    def labels_from_pairs(self) -> bool:
+        """Whether labels are the two sides of pairs, for lack of stored ones."""
+        return Data.PAIRS in self.source.native or Data.LABELS not in self.source.native
+
+    def _labels(self, part: Split) -> list[Label]:
+        if not self.labels_from_pairs:
+            return list(self.source.labels(part))
+        pairs = self.stored_pairs(part)
+        return [Label(p.prompt, side, side is p.chosen) for p in pairs for side in (p.chosen, p.rejected)]
 
     def demonstration_rows(self) -> list[Any]:
         """Tokenised demonstrations."""
@@ -186,11 +215,11 @@ class Graph:
 
     def policy(self, artefact: Artefact) -> Policy:
         """A new copy of a stored policy, in eval mode, on the device that inference uses."""
-        return Policy(stored(artefact.file("model"))).to(device(self.settings)).eval()
+        return self.base.stored_policy(artefact.file("model")).to(device(self.settings)).eval()
 
     def scorer(self, artefact: Artefact) -> Scorer:
         """A new copy of a stored scorer, in eval mode, on the device that inference uses."""
-        return stored_scorer(artefact.file("model")).to(device(self.settings)).eval()
+        return self.base.stored_scorer(artefact.file("model")).to(device(self.settings)).eval()
 
     def engine(self, policy: Policy, *, temperature: float = 1.0, kind: str | None = None) -> Any:
         """What samples from a policy."""
@@ -227,9 +256,5 @@ class Graph:
 
 
 def device(settings: RunConfig) -> str:
-    """Where inference outside training runs."""
-    import torch
-
-    if settings.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "cuda"
-    return "cpu"
+    """Where inference outside training runs: the CPU when training forks, since CUDA does not survive a fork."""
+    return "cuda" if accelerator(settings.trainer) == "cuda" and settings.trainer.devices == 1 else "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,12 @@ from alignlab.config import RunConfig, TinyModel
 from alignlab.data.encode import end_ids
 from alignlab.data.tokens import Limits
 from alignlab.errors import ConfigError
-from alignlab.models.load import check_location, new_model, pretrained, pretrained_tokenizer
-from alignlab.models.policy import max_positions
+from alignlab.models.load import check_location, new_model, pretrained, pretrained_tokenizer, stored
+from alignlab.models.policy import Policy, max_positions
+from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
 from alignlab.stages.files import sha256_file
 
-READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.py")
 """Files of a model directory that decide what is loaded."""
 
 
@@ -41,11 +43,36 @@ class Base:
         return own
 
     @cached_property
-    def model(self) -> PreTrainedModel:
-        """A new copy of the weights the run starts from."""
+    def _model(self) -> PreTrainedModel:
         if isinstance(self.config, TinyModel):
             return new_model(self.config, self.tokenizer, self.settings.stage_seeds.of("init", "base"))
         return pretrained(self.config)
+
+    def fresh(self) -> Policy:
+        """A new copy of the weights the run starts from, for training."""
+        return Policy(copy.deepcopy(self._model))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How transformers loads what stages have saved."""
+        if isinstance(self.config, TinyModel):
+            return {}
+        return {
+            "trust_remote_code": self.config.trust_remote_code,
+            "attn_implementation": self.config.attention,
+        }
+
+    def stored_policy(self, folder: Path) -> Policy:
+        """A policy that a stage has saved."""
+        return Policy(stored(folder, **self.options))
+
+    def stored_scorer(self, folder: Path) -> Scorer:
+        """A scorer that a stage has saved."""
+        return stored_scorer(folder, **self.options)
+
+    def new_scorer(self, folder: Path, seed: int) -> Scorer:
+        """A copy of a saved policy with a fresh value head."""
+        return new_scorer(folder, seed, pad_id=self.pad_id, **self.options)
 
     def check(self) -> None:
         """Fail on an unusable model directory before anything is read."""
@@ -60,7 +87,7 @@ class Base:
             return {"tiny": self.config, "seeds": seeds, "vocabulary": _vocabulary(self.tokenizer)}
         load = self.loading
         if not check_location(self.config.path):
-            commit = getattr(self.model.config, "_commit_hash", None) or self.config.revision
+            commit = getattr(self._model.config, "_commit_hash", None) or self.config.revision
             return {"hub": self.config.path, "commit": commit, **load}
         return {"files": _hash_folder(Path(self.config.path).expanduser()), **load}
 
@@ -74,7 +101,7 @@ class Base:
     @cached_property
     def positions(self) -> int:
         """Longest sequence in tokens."""
-        return self.config.max_positions if isinstance(self.config, TinyModel) else max_positions(self.model)
+        return self.config.max_positions if isinstance(self.config, TinyModel) else max_positions(self._model)
 
     def limits(self, *, prompts: bool = False) -> Limits:
         """Row lengths: what the data settings say, within what the model can read.
@@ -104,7 +131,7 @@ class Base:
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """Tokens that end a completion. A fresh model has only the tokenizer's own."""
-        generation = None if isinstance(self.config, TinyModel) else self.model.generation_config
+        generation = None if isinstance(self.config, TinyModel) else self._model.generation_config
         return end_ids(self.tokenizer, generation, self.template)
 
     @property

@@ -25,6 +25,8 @@ class Stages(Protocol):
     """The untrained model: tokenizer, limits, end ids, address."""
     store: Any
     tracker: Any
+    labels_from_pairs: bool
+    labelled: bool
 
     @property
     def sft(self) -> Artefact:
@@ -42,6 +44,9 @@ class Stages(Protocol):
 
     def pair_rows(self, part: Split) -> list[PairTokens]:
         """Tokenised pairs of a part."""
+
+    def label_rows(self, part: Split) -> list[Any]:
+        """Tokenised labels of a part."""
 
     def demonstration_rows(self) -> list[Any]:
         """Tokenised demonstrations."""

@@ -13,8 +13,6 @@ from alignlab.config import RewardConfig
 from alignlab.data.batch import pad
 from alignlab.data.schema import Pair, Split
 from alignlab.errors import TrainingError
-from alignlab.models.load import stored
-from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.numerics.noise import Noise
 from alignlab.stages.protocol import Stages
@@ -120,7 +118,7 @@ def select_snapshot(graph: Stages, snapshots: Path, out: Path) -> dict[str, Any]
     noise = Noise(graph.settings.seeds.of("evaluation", "selection"), torch.arange(len(rows)))
     scores: dict[str, float] = {}
     for folder in sorted(snapshots.iterdir()):
-        policy = Policy(stored(folder)).to(next(scorer.parameters()).device)
+        policy = graph.base.stored_policy(folder).to(next(scorer.parameters()).device)
         rollouts = graph.engine(policy).sample([row.prompt.tolist() for row in rows], noise)
         scores[folder.name] = float(torch.cat([scorer(part) for part in rollouts.sequences.micro(ROWS)]).mean())
     if not scores:

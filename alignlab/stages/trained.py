@@ -14,12 +14,11 @@ import torch
 from alignlab.config import Keep
 from alignlab.data.module import PreferenceData
 from alignlab.data.schema import Split
+from alignlab.errors import ConfigError
 from alignlab.method import Data, Method, MethodConfig, OfflineConfig, OnlineConfig, Output, Reference
 from alignlab.models.frozen import Frozen
-from alignlab.models.load import stored
 from alignlab.models.parts import Parts
-from alignlab.models.policy import Policy
-from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
+from alignlab.models.scorer import Scorer
 from alignlab.seeding import Seeds
 from alignlab.stages import scoring, training
 from alignlab.stages.files import sync_tree
@@ -79,8 +78,8 @@ class Trained:
 
     def _data_address(self) -> dict[str, Any]:
         graph, view = self.graph, self.method.needs.data
-        if view is Data.PAIRS:
-            return graph.pair_fields(self.part)
+        if view is Data.PAIRS or (view is Data.LABELS and graph.labels_from_pairs):
+            return {"view": view, **graph.pair_fields(self.part)}
         rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
         where = {"view": view, **rows, "seeds": self.seeds.key("world")}
         limits = graph.base.limits(prompts=view is Data.PROMPTS)
@@ -112,6 +111,7 @@ class Trained:
         views = {
             Data.PAIRS: lambda: self.graph.pair_rows(self.part),
             Data.DEMONSTRATIONS: self.graph.demonstration_rows,
+            Data.LABELS: lambda: self.graph.label_rows(self.part),
             Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
         }
         rows: list[Any] = views[self.method.needs.data]()
@@ -139,7 +139,7 @@ class Trained:
         model = self._model()
         reference = engine = reward = new_value = None
         if needs.reference is Reference.MODEL:
-            reference = Frozen(Policy(stored(graph.sft.file("model"))))
+            reference = Frozen(graph.base.stored_policy(graph.sft.file("model")))
         if needs.rollouts:
             engine, new_value = graph.engine(model), self._new_value
         if "reward" in needs.scorers:
@@ -162,16 +162,21 @@ class Trained:
         graph = self.graph
         if self.method.output is Output.SCORER:
             seed = self.seeds.of("init", "head", self.part.value)
-            return new_scorer(graph.sft.file("model"), seed, pad_id=graph.base.pad_id)
-        return Policy(stored(graph.sft.file("model")) if self.method.needs.sft else graph.base.model)
+            return graph.base.new_scorer(graph.sft.file("model"), seed)
+        return graph.base.stored_policy(graph.sft.file("model")) if self.method.needs.sft else graph.base.fresh()
 
     def _new_value(self, start: str) -> Scorer:
         """A trainable value model from the reward model's weights or the SFT policy's with a fresh head."""
         graph = self.graph
-        if start == "reward" and graph.settings.reward.kind == "learned":
-            return stored_scorer(graph.reward().file("model"))
+        if start == "reward":
+            if graph.settings.reward.kind != "learned":
+                raise ConfigError(
+                    f"algo.value_init=reward needs a reward model, and reward={graph.settings.reward.kind} is none",
+                    "pass algo.value_init=sft",
+                )
+            return graph.base.stored_scorer(graph.reward().file("model"))
         seed = self.seeds.of("init", "value")
-        return new_scorer(graph.sft.file("model"), seed, pad_id=graph.base.pad_id)
+        return graph.base.new_scorer(graph.sft.file("model"), seed)
 
 
 def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
@@ -181,6 +186,7 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
     data_total = len(data.train_dataloader())
     parts = job.parts(data_total)
     threads = training.threads_for(sum(p.numel() for p in parts.model.parameters()), run.trainer)
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(job.seeds.of("init", "module"))
     module = job.method.load_module()(job.config, parts)
@@ -190,12 +196,14 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
         parts.model.save(snapshots / f"{done:06d}", parts.tokenizer)
         sync_tree(snapshots)
 
-    tracker = graph.tracker if job.config is run.algo else None
+    # With several processes the log is written in another one than the tracker's.
+    tracker = graph.tracker if job.config is run.algo and run.trainer.devices == 1 else None
     training.fit(
         module,
         data,
         training.Job(job.label, work.path, run.trainer, job.seeds, tracker, snapshot if job.select else None),
     )
+    torch.set_num_threads(before)  # whatever follows computes the same bits whether or not this was found
     parts.model.to("cpu").eval()
     info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows)}
     if job.method.output is Output.SCORER:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -25,8 +26,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.multiprocessing import ProcessRaisedException
 
 from alignlab.config import TrainerConfig
+from alignlab.errors import TrainingError
 from alignlab.seeding import Seeds
 from alignlab.stages.files import durable_rename
 from alignlab.tracking.bar import StageBar
@@ -64,7 +67,7 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
     config = job.config
     with _quiet():
         trainer = L.Trainer(
-            accelerator=config.accelerator,
+            accelerator=accelerator(config),
             devices=config.devices,
             # Strategies that start the command again would wait for the lock of the stage they are in.
             strategy="ddp_fork" if config.devices > 1 else config.strategy,
@@ -92,6 +95,13 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
             trainer.fit(module, datamodule=data, ckpt_path=_usable(job.work / LAST), weights_only=True)
 
 
+def accelerator(config: TrainerConfig) -> str:
+    """What training runs on: `auto` means CUDA where it is, else the CPU (others lack float64)."""
+    if config.accelerator in ("auto", "gpu", "cuda"):
+        return "cuda" if config.accelerator != "auto" or torch.cuda.is_available() else "cpu"
+    return config.accelerator
+
+
 def threads_for(parameters: int, config: TrainerConfig) -> int:
     """CPU threads for a model: spin barriers make two threads slower than one on small models."""
     return config.threads or (1 if parameters <= SMALL else os.cpu_count() or 1)
@@ -117,11 +127,13 @@ class Resumable(Callback):
         self.path, self.seconds = path, seconds
         self._due = 0.0
         self._asked = 0
+        self._speaks = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take over Ctrl-C and SIGTERM, from Lightning too; `fit` gives them back."""
         self._due = time.monotonic() + self.seconds
-        if trainer.world_size == 1 and _owns_signals():
+        self._speaks = trainer.is_global_zero
+        if _owns_signals():
             for number in STOPS:
                 signal.signal(number, self._ask)
 
@@ -131,20 +143,21 @@ class Resumable(Callback):
         self._asked = number
         again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
         with suppress(RuntimeError):  # the signal may have come in the middle of another line
-            say(f"stopping after this step, so that the same command goes on from here{again}")
+            if self._speaks:
+                say(f"stopping after this step, so that the same command goes on from here{again}")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time, then stop if asked to."""
-        if trainer.world_size > 1:
-            return
-        if self._asked or time.monotonic() >= self._due:
+        # The first process decides for all: a checkpoint is made together.
+        due, asked = trainer.strategy.broadcast((time.monotonic() >= self._due, self._asked))
+        if due or asked:
             trainer.save_checkpoint(self.path)
             self._due = time.monotonic() + self.seconds
-        if self._asked == signal.SIGTERM:
+        if asked == signal.SIGTERM:
             raise SystemExit(TERMINATED)
-        if self._asked:
+        if asked:
             raise KeyboardInterrupt
 
 
@@ -226,6 +239,8 @@ def _signals_given_back() -> Iterator[None]:
         yield
     except SIGTERMException as exit_:
         raise SystemExit(TERMINATED) from exit_
+    except ProcessRaisedException as error:
+        raise _told(str(error)) or error from error
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
@@ -234,3 +249,11 @@ def _signals_given_back() -> Iterator[None]:
         if _owns_signals():
             for number, handler in zip(STOPS, handlers, strict=True):
                 signal.signal(number, handler)
+
+
+def _told(text: str) -> TrainingError | None:
+    """The expected failure behind the traceback that one of several processes left, if it was one."""
+    found = re.search(
+        rf"^{TrainingError.__module__}\.{TrainingError.__name__}: (.*?)(?:\n  remedy: (.*))?$", text, re.M
+    )
+    return TrainingError(found[1], found[2] or "") if found else None

@@ -1,5 +1,6 @@
 """DPO as a pair method."""
 
+from alignlab.data.batch import PairBatch
 from alignlab.modules.pairs import PairModule, PairTerms
 from alignlab.numerics.logps import PairLogps
 
@@ -12,8 +13,10 @@ class DPOModule(PairModule):
 
     config: DPOConfig
 
-    def objective(self, policy: PairLogps, reference: PairLogps | None) -> PairTerms:
+    def objective(self, policy: PairLogps, reference: PairLogps | None, batch: PairBatch) -> PairTerms:
         """Loss and implicit margin of each pair, (B,)."""
         assert reference is not None
         margin = dpo_margin(policy, reference, beta=self.config.beta)
-        return PairTerms(dpo_loss(margin, label_smoothing=self.config.label_smoothing), margin.detach())
+        probability = 1.0 if batch.probability is None else batch.probability
+        loss = dpo_loss(margin, probability=probability, label_smoothing=self.config.label_smoothing)
+        return PairTerms(loss, margin.detach())

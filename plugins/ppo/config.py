@@ -16,7 +16,9 @@ class PPOConfig(OnlineConfig):
     minibatches: int = param(1, "Updates in one pass.", low=1)
     clip: float = param(0.2, "Ratios further than this from 1 earn nothing.", low=0, open_low=True)
     value_clip: float = param(0.2, "The same for the change of a value; 0 switches it off.", low=0)
-    value_coef: float = param(0.1, "Weight of the value loss.", low=0)
+    value_coef: float = param(
+        0.1, "Weight of the value loss; AdamW undoes most of it: see value_lr_scale.", low=0
+    )
     value_lr_scale: float = param(1.0, "Learning rate of the value model over that of the policy.", low=0)
     value_init: str = param("reward", "Start of the value model: the reward model's weights, or sft.")
     discount: float = param(1.0, "Discount of later rewards.", low=0, high=1)
@@ -33,6 +35,10 @@ class PPOConfig(OnlineConfig):
         if self.kl_target is not None and self.kl_target <= 0:
             raise ConfigError(
                 f"algo.kl_target must be positive, got {self.kl_target}", "pass algo.kl_target=null for a fixed beta"
+            )
+        if self.kl_target is not None and self.beta == 0:
+            raise ConfigError(
+                f"algo.kl_target={self.kl_target} cannot move algo.beta=0, which it multiplies", "pass algo.beta=0.05"
             )
         if self.batch_size % self.minibatches:
             raise ConfigError(

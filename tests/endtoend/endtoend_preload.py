@@ -1,19 +1,18 @@
 """What every run imports, loaded once by the process that the runs are forked from."""
 
+import alignlab.plugins.dpo.module
+import alignlab.plugins.ppo.module
+import alignlab.plugins.reward_model.module
+import alignlab.plugins.sft.module
 import torch
-import transformers.models.llama.modeling_llama
 
 import alignlab.__main__
 import alignlab.compose
 import alignlab.data.config
 import alignlab.launch.hydra_main
-import alignlab.plugins.dpo.module
-import alignlab.plugins.ppo.module
-import alignlab.plugins.reward_model.module
-import alignlab.plugins.sft.module
 import alignlab.run
 import alignlab.stages.fingerprint
-import alignlab.worlds.desk  # noqa: F401
+import alignlab.worlds.desk
 
 torch.set_num_threads(1)
 # Parsers and source hashes fill caches that every run would fill again.

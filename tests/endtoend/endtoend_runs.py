@@ -21,15 +21,31 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-TINY = (
-    "model.hidden=16 model.layers=1 model.heads=2 model.intermediate=32 data.demonstrations=160 data.pairs=64 "
-    "data.held_out_pairs=40 data.evaluation_prompts=12 evaluation.goals=2 evaluation.attempts=2 "
-    "rollout.max_new_tokens=12 stages.sft.epochs=1 stages.reward.batch_size=32 trainer.log_every=1 overlap=false"
-).split()
-PPO = ["algo=ppo", "algo.steps=4", "algo.batch_size=8"]
-DPO = ["algo=dpo", "algo.batch_size=8"]
-SFT = ["algo=sft", "algo.epochs=2"]
-REWARD = ["algo=reward_model", "algo.batch_size=16"]
+TINY = [
+    "model.hidden=16",
+    "model.layers=1",
+    "model.heads=2",
+    "model.intermediate=32",
+    "rollout.max_new_tokens=12",
+    "data.demonstrations=160",
+    "data.pairs=64",
+    "data.held_out_pairs=40",
+    "data.evaluation_prompts=12",
+    "evaluation.goals=2",
+    "evaluation.attempts=2",
+    "trainer.log_every=1",
+    "overlap=false",
+    "stages.sft.epochs=1",
+    "stages.sft.batch_size=32",
+    "stages.sft.lr=3e-3",
+    "stages.reward.epochs=2",
+    "stages.reward.batch_size=32",
+    "stages.reward.lr=1e-3",
+]
+PPO = ["algo=ppo", "algo.steps=4", "algo.batch_size=8", "algo.ppo_epochs=2", "algo.minibatches=2", "algo.lr=1e-3"]
+DPO = ["algo=dpo", "algo.epochs=1", "algo.batch_size=8", "algo.lr=1e-3"]
+SFT = ["algo=sft", "algo.epochs=2", "algo.batch_size=32", "algo.lr=3e-3"]
+REWARD = ["algo=reward_model", "algo.epochs=2", "algo.batch_size=16", "algo.lr=1e-3"]
 Hook = Callable[[], None]
 RUN_FILES = {"attacks.jsonl", "config.yaml", "metrics.csv", "model", "result.json", "samples.jsonl"}
 

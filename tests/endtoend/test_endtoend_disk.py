@@ -1,4 +1,4 @@
-"""Full disks and folders that cannot be written: a message, exit code 1, nothing damaged, and the next run completes."""
+"""Full disks and folders that cannot be written: a message, exit code 1, no damage; and the next run completes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ def refused(run: Run, text: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_every_write_may_fail(runs: Runs, undisturbed: Undisturbed) -> None:
     """A failing write of a courtesy, such as who holds a lock, stops nothing; any other gives a message."""
     failures = 0
-    for number in (1, 2, 6, 14, 30, 60, 110, 170):
+    for number in (1, 2, 6, 20, 60, 150):
         run = runs.start(ALWAYS, folder="run", hooks=[partial(hooks.fail_write, runs.root, number)])
         if run.process.join(60) or run.process.exitcode:
             refused(run, "No space left on device")
             failures += 1
         else:
             shutil.rmtree(runs.root / "store")
-    assert failures >= 5
+    assert failures >= 4
     assert runs(ALWAYS, folder="run").bits == undisturbed(PPO).bits
 
 
@@ -52,7 +53,7 @@ def test_a_disk_that_stays_full(runs: Runs, undisturbed: Undisturbed, folder: st
     assert runs(ALWAYS, folder="run").bits == undisturbed(PPO).bits
 
 
-@pytest.mark.parametrize(("seconds", "size"), [(0, 3_000), (0, 60_000), (1000, 3_000), (1000, 12_000), (1000, 20_000)])
+@pytest.mark.parametrize(("seconds", "size"), [(0, 60_000), (1000, 3_000), (1000, 20_000)])
 def test_files_that_the_disk_cuts_off(runs: Runs, undisturbed: Undisturbed, seconds: int, size: int) -> None:
     """The libraries' own writers, which Python cannot intercept, meet a limit of the kernel."""
     arguments = [*PPO, f"trainer.checkpoint_seconds={seconds}"]

@@ -30,8 +30,11 @@ def raised(stage: str, step: int, *signals: int) -> Hook:
     return partial(hooks.at_step, (stage, step), partial(hooks.send, *signals))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("algo", [PPO, DPO, SFT], ids=lambda algo: algo[0])
+@pytest.mark.parametrize(
+    ("algo", "number", "code"),
+    [(PPO, signal.SIGINT, 130), (PPO, signal.SIGTERM, 143), (DPO, signal.SIGINT, 130), (SFT, signal.SIGTERM, 143)],
+    ids=["ppo, Ctrl-C", "ppo, SIGTERM", "dpo, Ctrl-C", "sft, SIGTERM"],
+)
 def test_one_signal_finishes_the_step(
     runs: Runs, undisturbed: Undisturbed, number: int, code: int, algo: list[str]
 ) -> None:
@@ -59,7 +62,6 @@ def test_a_second_ctrl_c_stops_at_once(runs: Runs, undisturbed: Undisturbed) -> 
 @pytest.mark.parametrize(
     "place",
     [
-        "alignlab.stages.preferences:_label",
         "alignlab.stages.scoring:_sft_scores",
         "alignlab.stages.evaluated:Evaluator._samples",
         "alignlab.run_folder:write_samples",
@@ -99,9 +101,11 @@ def ended(process: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("early", [True, False], ids=["while it starts", "while it works"])
-@pytest.mark.parametrize("way", ["killed", "interrupted", "failed"])
+@pytest.mark.parametrize(
+    ("way", "early"), [("killed", True), ("killed", False), ("interrupted", False), ("failed", True)]
+)
 def test_no_second_process_is_left(runs: Runs, undisturbed: Undisturbed, way: str, early: bool) -> None:
     whole = undisturbed(PPO)
     [scorer] = [found.path.name for found in Store(whole.store) if found.label == "reward model, held-out labels"]

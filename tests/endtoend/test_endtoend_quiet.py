@@ -1,4 +1,7 @@
-"""A run reaches no network unless told to, and prints nothing but its own plain lines. These runs start as a user's do."""
+"""A run reaches no network unless told to, and prints nothing but its own plain lines.
+
+These runs start as a user's do.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
 SWITCHES = re.compile("OFFLINE|^HF_|^WANDB|TELEMETRY|DO_NOT_TRACK|WARNINGS|VERBOSITY|TOKENIZERS")
 OWN = (
     r"\w+ on desk, seed 0; stages in .*",
-    r"(SFT|reward model|reward model, held-out labels|\w+, seed 0)  \d+/\d+  [\d,.e+]+ samples/s  .*( left|in [\d.]+ m?s)",
+    r"(SFT|reward model|reward model, held-out labels|\w+, seed 0)  \d+/\d+  [\d,.e+]+ samples/s  .*(left|in .* s)",
     r"  pair accuracy .* on \d+ unseen labels, .* against gold, calibration error .*",
     r"warning: the reward model orders only \d+% of unseen pairs: methods trained on it chase noise",
     r"wandb records offline; to send it later: wandb sync .*",
@@ -57,6 +60,7 @@ def run(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [[*PPO, "tracking=wandb", "overlap=true"], DPO, SFT], ids=["ppo with wandb", "dpo", "sft"]
 )

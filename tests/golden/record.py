@@ -1,7 +1,8 @@
 """Ten steps of each of the four methods on a tiny desk, as numbers.
 
 `python -m tests.golden.record` in the root of the repository writes them anew, which a change of what is learned
-needs, together with a reason; a change that only moves code leaves every number where it was.
+needs, together with a reason; a change that only moves code leaves every number where it was. What is tuned for the
+desk is set here again, so that tuning it further is no such change.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ SETTINGS = (
     "model.heads=2",
     "model.intermediate=24",
     "rollout.max_new_tokens=12",
+    "stages.sft.lr=3e-3",
     "stages.sft.batch_size=16",
     "stages.sft.epochs=1",
+    "stages.reward.lr=1e-3",
     "stages.reward.batch_size=16",
     "stages.reward.epochs=1",
     "reward.pairs_check=0.5",
@@ -34,8 +37,17 @@ SETTINGS = (
     "overlap=false",
 )
 OWN = {
-    "dpo": ("algo.epochs=1", "algo.batch_size=16"),
-    "ppo": ("algo.steps=10", "algo.batch_size=16", "algo.kl_target=0.5", "algo.kl_horizon=500"),
+    "dpo": ("algo.lr=3e-4", "algo.beta=0.3", "algo.epochs=1", "algo.batch_size=16"),
+    "ppo": (
+        "algo.lr=1e-3",
+        "algo.beta=0.1",
+        "algo.steps=10",
+        "algo.batch_size=16",
+        "algo.ppo_epochs=3",
+        "algo.minibatches=2",
+        "algo.kl_target=0.5",
+        "algo.kl_horizon=500",
+    ),
 }
 STEPS = 10
 Columns = dict[str, list[float]]

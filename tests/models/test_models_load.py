@@ -20,7 +20,6 @@ from alignlab.models.load import (
     pretrained,
     pretrained_tokenizer,
     stored,
-    stored_tokenizer,
     without_dropout,
 )
 from alignlab.worlds.desk.tokenizer import build
@@ -69,7 +68,7 @@ def test_models_read_from_disk_have_no_dropout(tmp_path: Path) -> None:
     assert repeats(pretrained(HfModel(path=str(tmp_path))))
 
 
-@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_weights_are_held_in_the_dtype_asked_for(tmp_path: Path, kind: str) -> None:
     llama(dtype=torch.float32).save_pretrained(tmp_path)
     model = pretrained(HfModel(path=str(tmp_path), dtype=Dtype[kind]))
@@ -83,7 +82,6 @@ def test_what_is_stored_comes_back_bit_for_bit(tmp_path: Path) -> None:
     again = stored(tmp_path)
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
-    assert stored_tokenizer(tmp_path).get_vocab() == build("small").get_vocab()
     assert pretrained_tokenizer(HfModel(path=str(tmp_path))).get_vocab() == build("small").get_vocab()
 
 

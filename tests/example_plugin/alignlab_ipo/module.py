@@ -1,5 +1,6 @@
 """IPO as a pair method."""
 
+from alignlab.data.batch import PairBatch
 from alignlab.modules.pairs import PairModule, PairTerms
 from alignlab.numerics.logps import PairLogps
 
@@ -12,7 +13,7 @@ class IPOModule(PairModule):
 
     config: IPOConfig
 
-    def objective(self, policy: PairLogps, reference: PairLogps | None) -> PairTerms:
+    def objective(self, policy: PairLogps, reference: PairLogps | None, batch: PairBatch) -> PairTerms:
         """Loss and implicit margin of each pair, (B,)."""
         assert reference is not None
         margin = policy.margin - reference.margin
