@@ -120,6 +120,7 @@ class EvaluationConfig:
     attempts: int = param(16, "Attacks on each held-out harmful request.", low=1)
     goals: int = param(48, "Held-out harmful requests that are attacked.", low=0)
     temperature: float = param(1.0, "Sampling temperature; 0 is greedy.", low=0)
+    reward_models: bool = param(True, "Score replies by reward models; false trains none that only evaluation needs.")
     judge: str | None = None
     """Judge of refusals; null takes the one that is exact for the data source, if there is one."""
     show: int = param(3, "Before/after samples printed at the end.", low=0)
@@ -133,7 +134,7 @@ class EvaluationConfig:
 
 @dataclass(kw_only=True)
 class TrainerConfig:
-    """Where and how training runs; none of it may change what is learned beyond rounding."""
+    """Where and how training runs; apart from `precision`, none of it changes what is learned beyond rounding."""
 
     accelerator: str = "auto"
     devices: int = param(1, "Processes on this machine, each with its own device.", low=1)
@@ -150,6 +151,13 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         """Check ranges, and refuse arithmetic that gradient clipping or float32 log-probabilities cannot bear."""
         check_ranges(self, "trainer")
+        if self.accelerator not in ("auto", "cpu", "gpu", "cuda"):
+            raise ConfigError(
+                f"trainer.accelerator must be auto, cpu or gpu, got {self.accelerator!r}",
+                "pass trainer.accelerator=auto",
+            )
+        if self.strategy not in ("auto", "ddp_fork") and self.devices == 1:
+            raise ConfigError(f"trainer.strategy must be auto or ddp_fork, got {self.strategy!r}", "leave it out")
         if self.precision not in ("32-true", "bf16-mixed"):
             raise ConfigError(
                 f"trainer.precision must be 32-true or bf16-mixed, got {self.precision!r}",
@@ -192,6 +200,7 @@ class StagesConfig:
     """Which plugin, with which settings, fills each role of the stage graph."""
 
     sft: Any = MISSING
+    """null: the model is fine-tuned already."""
     reward: Any = MISSING
 
 
@@ -247,7 +256,8 @@ def typed(cfg: DictConfig) -> RunConfig:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"{missing[0]} has no value", f"{described(cfg, missing[0])}Pass {missing[0]}=‹value›.")
-    for role in ("algo", "stages.sft", "stages.reward"):
+    given = ["stages.sft"] if OmegaConf.select(cfg, "stages.sft") is not None else []
+    for role in ("algo", *given, "stages.reward"):
         _check_role(cfg, role)
     _check_parts(cfg)
     try:

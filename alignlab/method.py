@@ -109,7 +109,7 @@ class MethodConfig:
     name: str
     """The preset, as shown in tables."""
     lr: float = param(1e-5, "Peak learning rate of AdamW.", low=0, open_low=True, search=(1e-5, 3e-3, "log"))
-    batch_size: int = param(32, "Training rows in one optimiser update, over all processes.", low=1)
+    batch_size: int = param(32, "Rows in one update, or completions in one rollout, over all processes.", low=1)
     warmup: float = param(0.05, "Share of updates over which the learning rate rises from 0.", low=0, high=1)
     schedule: str = param("linear", "Learning rate after warm-up: constant, linear or cosine decay to 0.")
     weight_decay: float = param(0.0, "Decoupled weight decay.", low=0)

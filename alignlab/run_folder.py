@@ -8,10 +8,12 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
 from alignlab.stages.graph import Graph
-from alignlab.stages.key import canonical, environment
+from alignlab.stages.key import canonical
 from alignlab.tracking.console import results
 from alignlab.tracking.table import read_columns
 from alignlab.tracking.tracker import Tracker
@@ -39,6 +41,8 @@ from alignlab.tracking.tracker import Tracker
 HARMFUL = "harmful"
 SWAPS = 20
 """Attempts to put a folder in place that others keep putting there."""
+NAMED = ("torch", "lightning", "transformers", "tokenizers", "datasets", "numpy", "hydra-core", "omegaconf")
+"""Libraries whose exact versions are recorded with a run."""
 TABLE_ROWS = 100
 """Replies sent to a tracker."""
 
@@ -120,9 +124,13 @@ def _selected(policy: Artefact) -> dict[str, Any]:
 def write_config(graph: Graph, folder: Path, overrides: Sequence[str]) -> None:
     """The resolved configuration with the versions and the machine it ran under."""
     record = {
-        "command": " ".join(["python -m alignlab", *overrides]),
+        "command": f"python -m alignlab {shlex.join(overrides)}",
         "config": canonical(asdict(graph.settings)),
-        "versions": {"alignlab": __version__, "python": sys.version.split()[0], **environment()},
+        "versions": {
+            "alignlab": __version__,
+            "python": sys.version.split()[0],
+            **{name: version(name) for name in NAMED},
+        },
         "machine": {"processor": _processor(), "threads": torch.get_num_threads(), "cuda": torch.version.cuda},
     }
     atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(record)))
@@ -210,7 +218,7 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
         change=changed,
         history=read_columns(policy.file("metrics.csv")),
         missing=summary.missing,
-        reward_accuracy=graph.reward().info.get("health", {}).get("accuracy") if graph.labelled else None,
+        reward_accuracy=graph.reward().info.get("health", {}).get("accuracy") if graph.scored else None,
         pair_accuracy_limit=graph.settings.reward.pairs_check,
         kl_target=getattr(graph.settings.algo, "kl_target", None),
     )
@@ -226,7 +234,7 @@ def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
     stages += [graph.reward()] if needs.scorers else []
     stages += [graph.reference_logps] if needs.reference is Reference.LOGPS else []
     full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
-    counts = graph.preferences.info["pairs"] if graph.labelled else {}
+    counts = graph.preferences.info["pairs"] if graph.scored else {}
     return {
         "seconds": own,
         "seconds_with_stages": round(full, 1),
@@ -241,7 +249,16 @@ def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:
         "policy": outcome.policy.digest,
         "policy_content": outcome.policy.content,
         "sft": graph.sft.digest,
-        **({"preferences": graph.preferences.digest, "reward": graph.reward().digest} if graph.labelled else {}),
+        "data": graph.source.fingerprint(),
+        **(
+            {
+                "preferences": graph.preferences.digest,
+                "reward": graph.reward().digest,
+                "held_out_reward": graph.reward(Split.HELD_OUT).digest,
+            }
+            if graph.scored
+            else {}
+        ),
         "evaluation": outcome.evaluated.digest,
         "baseline": outcome.baseline.digest,
     }

@@ -153,8 +153,8 @@ def test_every_shipped_option_composes(path: Path) -> None:
     group, name = path.parent.name, path.stem
     needed = {"hf": ["model.path=x"], "hh": ["data.path=x"], "files": ["data.path=x"], "hub": ["data.dataset=x"]}
     if group in ("sweep", "tuned"):
-        data, _, method = name.partition("-")
-        typed(composed([f"data={data}", f"algo={method}"] if group == "tuned" else []))
+        choice = zip(("data", "model", "algo"), name.split("-"), strict=False) if group == "tuned" else ()
+        typed(composed(["=".join(each) for each in choice]))
         return
     typed(composed([f"{group}={name}", *needed.get(name, [])]))
 

@@ -7,7 +7,7 @@ cut into micro-batches whose superfluous padding is removed; no result may depen
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
@@ -114,6 +114,25 @@ def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS) -> list
             cuts.append(order[start : stop - 1])
             start = stop - 1
     return [*cuts, order[start:]]
+
+
+def over_rows(sequences: Sequences, score: Callable[[Sequences], Tensor], rows: int = 0) -> Tensor:
+    """Values of all rows, (B, ...) or per token (B, T, ...), computed on micro-batches of rows of similar length.
+
+    `score` takes trimmed rows and yields (b,), or (b, t, ...) of their width; shorter ones are filled with 0.
+    """
+    grid: Tensor | None = None
+    for part in length_cuts(sequences.attention.sum(-1), rows):
+        values = score(sequences.select(part).trim())
+        if grid is None:
+            width = sequences.ids.shape[1:] if values.dim() > 1 else ()
+            grid = values.new_zeros((sequences.rows, *width, *values.shape[2:]))
+        if values.dim() > 1:
+            grid[part, : values.shape[1]] = values
+        else:
+            grid[part] = values
+    assert grid is not None
+    return grid
 
 
 Ids = Sequence[int] | np.ndarray

@@ -103,8 +103,8 @@ def _caption(summary: Summary) -> str:
     if summary.sft is None:
         return "± one standard error over this run's prompts; other seeds vary more."
     return (
-        "± one standard error (wins: 95 % interval) over this run's prompts; other seeds\n"
-        "vary more. Changes are paired by prompt, coloured beyond two standard errors."
+        "± one standard error (wins: 95 % interval) over this run's prompts; "
+        "other seeds vary more. Changes are paired by prompt, coloured beyond two standard errors."
     )
 
 

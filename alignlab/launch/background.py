@@ -83,7 +83,7 @@ def work(settings: RunConfig) -> None:
 
     torch.set_num_threads(settings.trainer.threads or 1)  # as in the first process, for the same bits
     graph = Graph(settings)
-    if graph.labelled:
+    if graph.scored:
         graph.reward(Split.HELD_OUT)
     Evaluator(graph, settings.evaluation)(graph.sft, "SFT")
 

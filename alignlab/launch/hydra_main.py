@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,6 +108,8 @@ def _outcome(settings: RunConfig, folder: Path, overrides: Sequence[str], group:
         run(settings, folder, overrides=overrides, group=group)
     except AlignlabError as error:
         print(f"error: {error}", file=sys.stderr)
+        with suppress(OSError):
+            folder.rmdir()  # nothing was written: leave nothing behind
         return error.exit_code, error.message
     except Exception as error:  # a defect, of alignlab or of a plugin: shown whole, and no reason to stop other jobs
         traceback.print_exc()

@@ -9,7 +9,7 @@ from torch import Tensor
 from alignlab.data.batch import DemonstrationBatch
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
-from alignlab.modules.optimise import adamw, all_sum, record, update
+from alignlab.modules.optimise import adamw, all_sum, due, record, update
 
 
 class CompletionModule(L.LightningModule):
@@ -40,7 +40,7 @@ class CompletionModule(L.LightningModule):
 
         chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total)
-        if batch_idx % parts.log_every == 0:
+        if due(batch_idx, parts.log_every, parts.total):
             metrics = {
                 "train/loss": loss,
                 "train/entropy": float(all_sum(spread) / tokens),

@@ -97,6 +97,11 @@ def _quiet(module: L.LightningModule) -> AbstractContextManager[Any]:
     return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
 
 
+def due(batch_idx: int, every: int, total: int) -> bool:
+    """Whether this update is logged: every so many, and the last."""
+    return batch_idx % every == 0 or batch_idx + 1 == total
+
+
 def record(module: L.LightningModule, step: int, samples: int, metrics: dict[str, float]) -> None:
     """One row of metrics over the x-axis `samples` (training rows seen so far, PPO epochs not counted again)."""
     if module.logger is not None:

@@ -13,7 +13,7 @@ from alignlab.errors import TrainingError
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
 from alignlab.modules.gates import disagreement
-from alignlab.modules.optimise import adamw, all_sum, record, update
+from alignlab.modules.optimise import adamw, all_sum, due, record, update
 from alignlab.numerics.logps import PairLogps, sequence_logps
 
 
@@ -61,7 +61,7 @@ class PairModule(L.LightningModule):
 
         chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
-        if batch_idx % parts.log_every == 0:
+        if due(batch_idx, parts.log_every, parts.total):
             metrics = {f"train/{name}": float(all_sum(total) / pairs) for name, total in sums.items()}
             metrics |= {"train/loss": loss, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import PromptBatch, Sequences, length_cuts
+from alignlab.data.batch import PromptBatch, Sequences, over_rows
 from alignlab.errors import TrainingError
 from alignlab.method import OnlineConfig
 from alignlab.models.parts import Parts
@@ -78,14 +78,7 @@ class RolloutModule(L.LightningModule):
 
     def in_chunks(self, sequences: Sequences, score: Callable[[Sequences], Tensor]) -> Tensor:
         """Per-token values of all rows, (B, T, ...), computed on micro-batches of rows of similar length."""
-        grid: Tensor | None = None
-        for part in length_cuts(sequences.attention.sum(-1), self.parts.micro_batch_size):
-            values = score(sequences.select(part).trim())
-            if grid is None:
-                grid = values.new_zeros((*sequences.ids.shape, *values.shape[2:]))
-            grid[part, : values.shape[1]] = values
-        assert grid is not None
-        return grid
+        return over_rows(sequences, score, self.parts.micro_batch_size)
 
     def _gate_start(self, experience: Experience) -> None:
         """KL must be 0 at the first step: the policy starts at its reference."""

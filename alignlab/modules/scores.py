@@ -9,7 +9,7 @@ from torch import Tensor
 from alignlab.data.batch import PairBatch
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
-from alignlab.modules.optimise import adamw, all_sum, record, update
+from alignlab.modules.optimise import adamw, all_sum, due, record, update
 
 
 class ScorerModule(L.LightningModule):
@@ -41,7 +41,7 @@ class ScorerModule(L.LightningModule):
 
         chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
-        if batch_idx % parts.log_every == 0:
+        if due(batch_idx, parts.log_every, parts.total):
             accuracy, margin = (all_sum(hits) / pairs).tolist()
             metrics = {
                 "train/loss": loss,

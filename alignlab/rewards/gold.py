@@ -17,7 +17,7 @@ from alignlab.rollout.texts import texts_of
 class GoldReward(nn.Module):
     """Asks the source for the true score of each decoded completion."""
 
-    def __init__(self, *, scorer: nn.Module | None = None, source: Any, tokenizer: Any, rows: int = 0) -> None:
+    def __init__(self, *, scorer: nn.Module | None = None, source: Any, tokenizer: Any) -> None:
         super().__init__()
         self.source, self.tokenizer = source, tokenizer
 

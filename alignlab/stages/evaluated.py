@@ -15,6 +15,7 @@ import torch
 
 from alignlab import registry
 from alignlab.config import EvaluationConfig
+from alignlab.data.batch import over_rows
 from alignlab.data.schema import Prompt, Split
 from alignlab.data.table import chosen_few
 from alignlab.data.tokens import tokenise_prompts
@@ -30,7 +31,6 @@ from alignlab.tracking.progress import track
 
 FILES = ("samples.jsonl", "posture.jsonl")
 """Replies to held-out prompts; replies to repeated attacks on held-out harmful requests."""
-SCORED_ROWS = 256
 
 
 class Evaluator:
@@ -58,7 +58,7 @@ class Evaluator:
     @property
     def scorers(self) -> dict[str, Artefact]:
         """Reward models by the field their score goes to; none where there are no labels to train one on."""
-        if not self.graph.labelled:
+        if not self.graph.scored:
             return {}
         return {"proxy": self.graph.reward(), "judge_score": self.graph.reward(Split.HELD_OUT)}
 
@@ -116,7 +116,7 @@ class Evaluator:
         known = ("kl", "k1", "k3", "entropy", "logp") if self.config.temperature == 1 else ("entropy", "logp")
         columns = {name: getattr(tokens, name).tolist() for name in known}
         for name, scorer in scorers.items():
-            columns[name] = torch.cat([scorer(chunk) for chunk in sequences.micro(SCORED_ROWS)]).tolist()
+            columns[name] = over_rows(sequences, scorer).tolist()
         texts, ended = texts_of(rollouts, self.graph.base.tokenizer), rollouts.ended.tolist()
         columns["gold"] = [self.graph.source.gold(*row) for row in zip(prompts, texts, ended, strict=True)]
         columns["verdict"] = self._verdicts(prompts, texts)

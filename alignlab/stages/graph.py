@@ -59,14 +59,38 @@ class Graph:
             self.announce(note)
         self.base = Base(settings, self.source)
         self.method: Method = registry.method(settings.algo.method)
+        self._check_data()
         self.tracker: Tracker = Silent()
         """Mirrors the metrics of the method, not those of the stages before it."""
         self._read: dict[str, Any] = {}
 
+    def _check_data(self) -> None:
+        """Fail before any stage when the method learns from labels that nothing here gives."""
+        needs = self.method.needs
+        learned = "reward" in needs.scorers and self.settings.reward.kind == "learned"
+        stored = needs.data in self.source.native
+        if not self.labelled and (learned or (needs.data in (Data.PAIRS, Data.LABELS) and not stored)):
+            raise DataError(
+                f"{self.settings.algo.name} needs preferences, and data={self.source.name} holds only "
+                f"{', '.join(sorted(self.source.native))}",
+                "choose data with pairs",
+            )
+
     @cached_property
     def sft(self) -> Artefact:
         """The supervised policy every method starts from."""
+        if self.settings.stages.sft is None:
+            return self._given()
         return self.trained(self.settings.stages.sft, "SFT", self.settings.stage_seeds)
+
+    def _given(self) -> Artefact:
+        """The base model itself, for `stages.sft=null`: it has been fine-tuned already."""
+
+        def build(work: Workspace) -> Mapping[str, Any]:
+            self.base.fresh().save(work.out / "model", self.base.tokenizer)
+            return {}
+
+        return self.store.produce(self.key("policy", {"base": self.base.address}), build, label="given policy")
 
     @cached_property
     def preferences(self) -> Artefact:
@@ -170,6 +194,11 @@ class Graph:
     def label_rows(self, part: Split) -> list[LabelTokens]:
         """Tokenised labels of a part: both completions of each pair, judged one by one."""
         return self.tokens(f"label-rows-{part}", tokenise_labels, lambda: self._labels(part), self.base.limits())
+
+    @property
+    def scored(self) -> bool:
+        """Whether evaluation scores replies by reward models."""
+        return self.labelled and self.settings.evaluation.reward_models
 
     @property
     def labelled(self) -> bool:

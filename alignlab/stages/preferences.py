@@ -5,7 +5,7 @@ Sources with stored pairs skip the sampling. Identical completions carry no pref
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,3 @@ def _pair(prompt: Prompt, first: Completion, second: Completion, probability: fl
     chosen, rejected = (first, second) if probability >= 0.5 else (second, first)
     certain = probability in (0.0, 1.0)
     return Pair(prompt, chosen, rejected, probability=None if certain else max(probability, 1 - probability))
-
-
-def sampled_facts(info: Mapping[str, Any]) -> str:
-    """One line for the terminal."""
-    return ", ".join(f"{count:,} {split.replace('_', '-')}" for split, count in info["pairs"].items())

@@ -26,7 +26,7 @@ class Stages(Protocol):
     store: Any
     tracker: Any
     labels_from_pairs: bool
-    labelled: bool
+    scored: bool
 
     @property
     def sft(self) -> Artefact:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alignlab.data.batch import PairBatch
+from alignlab.data.batch import PairBatch, over_rows
 from alignlab.data.module import batches_once, pair_reference
 from alignlab.data.tokens import PairTokens
 from alignlab.method import Data
@@ -26,7 +26,7 @@ def write_reference(policy: Policy, rows: list[PairTokens], out: Path, *, batch:
     loader: Any = batches_once(Data.PAIRS, rows, batch, pad_id)
     for item in track(loader, "reference log-probs", len(loader)):
         pairs: PairBatch = item.to(policy.device)
-        values += pair_reference(pairs, policy(pairs.sequences).logps)
+        values += pair_reference(pairs, over_rows(pairs.sequences, lambda rows: policy(rows).logps))
     flat = [side for pair in values for side in pair]
     np.savez(
         out / FILE,

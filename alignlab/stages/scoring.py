@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alignlab.config import RewardConfig
-from alignlab.data.batch import pad
+from alignlab.data.batch import over_rows, pad
 from alignlab.data.schema import Pair, Split
 from alignlab.errors import TrainingError
 from alignlab.models.scorer import Scorer
@@ -65,14 +65,14 @@ def _sft_scores(graph: Stages, scorer: Scorer) -> Tensor:
     noise = Noise(seeds.of("labels", "calibration"), torch.arange(len(rows)))
     rollouts = graph.engine(graph.policy(graph.sft)).sample([row.prompt.tolist() for row in rows], noise)
     device = next(scorer.parameters()).device
-    return torch.cat([scorer(chunk.to(device)).cpu() for chunk in rollouts.sequences.micro(ROWS)])
+    return over_rows(rollouts.sequences.to(device), scorer).cpu()
 
 
 def _difference(scorer: Scorer, rows: list[Any], pad_id: int) -> Tensor:
     """Score of chosen minus rejected: (B,)."""
     device = next(scorer.parameters()).device
     chosen, rejected = (
-        scorer(pad([(row.prompt, getattr(row, side)) for row in rows], pad_id).to(device)).cpu()
+        over_rows(pad([(row.prompt, getattr(row, side)) for row in rows], pad_id).to(device), scorer).cpu()
         for side in ("chosen", "rejected")
     )
     return chosen - rejected
@@ -120,7 +120,7 @@ def select_snapshot(graph: Stages, snapshots: Path, out: Path) -> dict[str, Any]
     for folder in sorted(snapshots.iterdir()):
         policy = graph.base.stored_policy(folder).to(next(scorer.parameters()).device)
         rollouts = graph.engine(policy).sample([row.prompt.tolist() for row in rows], noise)
-        scores[folder.name] = float(torch.cat([scorer(part) for part in rollouts.sequences.micro(ROWS)]).mean())
+        scores[folder.name] = float(over_rows(rollouts.sequences, scorer).mean())
     if not scores:
         raise TrainingError("keep=best found no snapshot to choose from", "raise algo.steps or trainer.snapshots")
     best = max(scores, key=lambda name: scores[name])

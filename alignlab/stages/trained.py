@@ -28,8 +28,8 @@ from alignlab.stages.reference import FILE as REFERENCE_FILE
 from alignlab.stages.reference import read_reference
 from alignlab.stages.store import Workspace
 
-STREAMS = ("init", "data", "dropout", "rollout")
-"""Seed streams that training reads."""
+STREAMS = ("init", "data", "dropout")
+"""Seed streams that every training reads; those that sample read `rollout` too."""
 
 
 class Trained:
@@ -55,7 +55,7 @@ class Trained:
         fields: dict[str, Any] = {
             "algo": settings,
             "base": graph.base.address,
-            "seeds": self.seeds.key(*STREAMS),
+            "seeds": self.seeds.key(*STREAMS, *(("rollout",) if needs.rollouts else ())),
             "precision": run.trainer.precision,
             "micro_batch_size": run.trainer.micro_batch_size,
             "processes": run.trainer.devices,

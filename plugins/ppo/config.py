@@ -8,7 +8,7 @@ from alignlab.method import OnlineConfig, param
 
 @dataclass(kw_only=True)
 class PPOConfig(OnlineConfig):
-    """Defaults of arXiv 2203.02155 and 2403.17031 where they agree with each other."""
+    """Defaults follow arXiv 2403.17031, the reproduction of PPO on summaries."""
 
     method: str = "ppo"
     name: str = "ppo"
@@ -16,9 +16,7 @@ class PPOConfig(OnlineConfig):
     minibatches: int = param(1, "Updates in one pass.", low=1)
     clip: float = param(0.2, "Ratios further than this from 1 earn nothing.", low=0, open_low=True)
     value_clip: float = param(0.2, "The same for the change of a value; 0 switches it off.", low=0)
-    value_coef: float = param(
-        0.1, "Weight of the value loss; AdamW undoes most of it: see value_lr_scale.", low=0
-    )
+    value_coef: float = param(0.1, "Weight of the value loss; AdamW undoes most of it: see value_lr_scale.", low=0)
     value_lr_scale: float = param(1.0, "Learning rate of the value model over that of the policy.", low=0)
     value_init: str = param("reward", "Start of the value model: the reward model's weights, or sft.")
     discount: float = param(1.0, "Discount of later rewards.", low=0, high=1)

@@ -127,8 +127,8 @@ def test_rollouts_in_bfloat16_pass(dtype: torch.dtype, precision: str) -> None:
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-true", "64-true", "bf16"])
 def test_precisions_that_scale_gradients_or_round_batches_are_refused(precision: str) -> None:
     message = (
-        f"trainer.precision must be 32-true or bf16-mixed, got {precision!r}\n  remedy: for weights in half precision "
-        "pass model.dtype=bfloat16"
+        f"trainer.precision must be 32-true or bf16-mixed, got {precision!r}\n  remedy: pass "
+        "trainer.precision=bf16-mixed: bfloat16 arithmetic over float32 weights"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         TrainerConfig(precision=precision)
@@ -205,7 +205,9 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
 
 def test_plugins_without_their_one_method_are_told_what_to_write() -> None:
     policy = Policy(llama())
-    with pytest.raises(NotImplementedError, match=re.escape("PairModule must define objective(policy, reference)")):
+    with pytest.raises(
+        NotImplementedError, match=re.escape("PairModule must define objective(policy, reference, batch)")
+    ):
         fit(PairModule(DPOConfig(), parts(policy)), [pairs(2, 0, policy)])
     module, _ = learner(policy, rollouts(policy, 3), reference=Policy(llama()))
     bare = RolloutModule(module.config, module.parts)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,14 +154,19 @@ def test_other_failures_pass_unchanged(error: Exception) -> None:
     assert caught.value is error
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """The kernel refuses files above 1000 bytes, as a full disk would."""
+    """The kernel refuses files above 1000 bytes, as a full disk would.
+
+    Held no longer than one write: the limit counts for whatever the test runner prints into a file as well.
+    """
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _torch_save(path: Path) -> None:
@@ -177,8 +183,10 @@ def _safetensors_save(path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [_torch_save, _safetensors_save, lambda path: path.write_bytes(bytes(5000))])
-def test_libraries_that_hide_a_full_disk_are_understood(
-    tmp_path: Path, small_files: None, save: Callable[[Path], None]
-) -> None:
-    with pytest.raises(StoreError, match=r"(?s)model: .*remedy: free space"), disk_error(tmp_path / "model"):
+def test_libraries_that_hide_a_full_disk_are_understood(tmp_path: Path, save: Callable[[Path], None]) -> None:
+    with (
+        pytest.raises(StoreError, match=r"(?s)model: .*remedy: free space"),
+        disk_error(tmp_path / "model"),
+        small_files(),
+    ):
         save(tmp_path / "model")

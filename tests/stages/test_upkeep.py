@@ -149,6 +149,7 @@ def test_why_shows_the_fields_behind_a_digest(store: Store) -> None:
     for what in (one.digest[:6], one.name, one.path.name, "sft"):
         lines = store.why(what)
         assert lines[0].endswith(f"in {one.path}")
+        assert lines.pop(5).startswith("  info.seconds = ")
         assert lines[1:] == [
             "  algo.lr = 0.1",
             f"  parent = {'c' * 12}",
@@ -200,7 +201,8 @@ def test_ls_lists_everything(store: Store, capsys: pytest.CaptureFixture[str], m
     for found, size in ((one, "1.0 kB"), (two, "5.0 MB")):
         line = next(line for line in text.splitlines() if line.startswith(found.kind))
         assert line.split()[:4] == [found.kind, found.key.short, *size.split()]
-        assert line.rstrip().endswith(f"{found.label} loss=0.1235 healthy=true")
+        assert line.rstrip().endswith("loss=0.1235 healthy=true")
+        assert f"{found.label} seconds=" in line
     assert f"2 artefacts, 5.0 MB, in {store.root}" in text
     assert run(store, "ls", "--kind", "sft") == 0
     assert "reward" not in capsys.readouterr().out
