@@ -156,18 +156,16 @@ class TrainerConfig:
                 f"trainer.accelerator must be auto, cpu or gpu, got {self.accelerator!r}",
                 "pass trainer.accelerator=auto",
             )
-        if self.strategy not in ("auto", "ddp_fork") and self.devices == 1:
-            raise ConfigError(f"trainer.strategy must be auto or ddp_fork, got {self.strategy!r}", "leave it out")
         if self.precision not in ("32-true", "bf16-mixed"):
             raise ConfigError(
                 f"trainer.precision must be 32-true or bf16-mixed, got {self.precision!r}",
                 "pass trainer.precision=bf16-mixed: bfloat16 arithmetic over float32 weights",
             )
-        if self.devices > 1 and self.strategy not in ("auto", "ddp_fork"):
+        if self.strategy not in ("auto", "ddp_fork"):
             raise ConfigError(
-                f"trainer.strategy={self.strategy} starts the whole command again for each of trainer.devices="
-                f"{self.devices}, and every stage would wait for itself",
-                "pass trainer.strategy=ddp_fork",
+                f"trainer.strategy must be auto or ddp_fork, got {self.strategy!r}: others start the whole command again "
+                "for each process, and every stage would wait for itself",
+                "leave it out",
             )
 
 

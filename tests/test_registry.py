@@ -190,7 +190,7 @@ def test_installed_package_adds_a_method_and_a_reward(installed: Path, tmp_path:
     assert "ipo_example on desk, seed 0" in report
     [folder] = tmp_path.glob("runs/*/*")
     assert (folder / "result.json").is_file()
-    run("algo=ppo", "reward=brevity", *TINY, *ONLINE, cwd=tmp_path, site=installed)
+    run("algo=ppo", "reward=brevity", "algo.value_init=sft", *TINY, *ONLINE, cwd=tmp_path, site=installed)
 
 
 @pytest.mark.slow

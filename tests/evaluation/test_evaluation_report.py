@@ -66,7 +66,7 @@ def test_table_fits_and_nothing_is_cut(summary, joined, width):
     for words in (
         "desk, seed 0", "gold score", "held-out reward model", "training reward model", "wins by gold, %", "benign (6)",
         "look-alike (6)", "harmful (6)", "harmful (should be)", "look-alike (should not)", "all attacks",
-        "direct, in the labels", "persuade, never trained on", "any of 16 attempts", "KL to SFT, nats a reply",
+        "direct, in the labels", "persuade, not in the labels", "any of 16 attempts", "KL to SFT, nats a reply",
         "entropy, nats a token", "distinct word pairs, %", "other seeds", "runs/a/result.json",
     ):  # fmt: skip
         assert words in text, words
