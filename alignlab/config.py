@@ -163,8 +163,8 @@ class TrainerConfig:
             )
         if self.strategy not in ("auto", "ddp_fork"):
             raise ConfigError(
-                f"trainer.strategy must be auto or ddp_fork, got {self.strategy!r}: others start the whole command again "
-                "for each process, and every stage would wait for itself",
+                f"trainer.strategy must be auto or ddp_fork, got {self.strategy!r}: others start the whole command "
+                "again for each process, and every stage would wait for itself",
                 "leave it out",
             )
 

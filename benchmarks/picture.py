@@ -73,9 +73,8 @@ def draw(scores: Scores) -> str:
         body.append(f'<text x="{left + 15}" y="50" font-size="12" fill="#1c2430">{escape(name)}</text>')
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         body.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{height - 28}" stroke="#e4e7ec"/>')
-        body.append(
-            f'<text x="{x(tick):.1f}" y="{height - 10}" font-size="11" text-anchor="middle" fill="#5b6470">{tick:g}</text>'
-        )
+        style = 'font-size="11" text-anchor="middle" fill="#5b6470"'
+        body.append(f'<text x="{x(tick):.1f}" y="{height - 10}" {style}>{tick:g}</text>')
     for row, (kind, label) in enumerate(KINDS.items()):
         top = TOP + row * block + GAP / 2
         middle = top + ROW * len(methods) / 2 + 4

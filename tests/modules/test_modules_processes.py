@@ -156,7 +156,7 @@ def test_shares_of_different_size_take_the_same_number_of_updates(tmp_path: Path
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "fsdp"])
 def test_strategies_that_start_the_command_again_are_refused(strategy: str) -> None:
-    message = f"trainer.strategy must be auto or ddp_fork, got {strategy!r}: others start the whole command again"
+    message = f"trainer.strategy must be auto or ddp_fork, got {strategy!r}: others start the whole command"
     with pytest.raises(ConfigError, match=re.escape(message)):
         TrainerConfig(devices=2, strategy=strategy)
     assert TrainerConfig(devices=2).strategy == "auto"
