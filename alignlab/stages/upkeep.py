@@ -182,16 +182,24 @@ def _size(path: Path) -> int:
 def why(store: Store, what: str, key: StageKey | None = None) -> list[str]:
     """Explain keys in lines of text.
 
-    With a wanted `key`: how it differs from the nearest stored artefact of its kind. A kind: how its two newest
-    artefacts differ. Otherwise `what` is the start of a digest or of `<kind>-<digest>`: the fields of that
+    With a wanted `key`: how it differs from the nearest stored artefact of its kind. A kind, or the beginning of
+    a label such as `ppo`: how the newest such artefact differs from the one of the same label before it. Otherwise `what` is the start of a digest or of `<kind>-<digest>`: the fields of that
     artefact. StoreError when nothing stored answers to `what`.
     """
     if key is not None:
         return _wanted(store, key, what)
-    kin = [artefact for artefact in store if artefact.kind == what]
-    if len(kin) > 1:
-        return contrast(kin[-2], kin[-1])
-    return _describe(kin[0] if kin else find(store, what))
+    kin = [artefact for artefact in store if _answers(artefact, what)]
+    if not kin:
+        return _describe(find(store, what))
+    same = [artefact for artefact in kin if artefact.label == kin[-1].label]
+    return contrast(same[-2], same[-1]) if len(same) > 1 else _describe(kin[-1])
+
+
+def _answers(artefact: Artefact, what: str) -> bool:
+    """Whether an artefact is of the kind, or its label begins so; digits of a digest are no label."""
+    if artefact.kind == what:
+        return True
+    return not set(what) <= set("0123456789abcdef") and artefact.label.lower().startswith(what.lower())
 
 
 def find(store: Store, prefix: str) -> Artefact:

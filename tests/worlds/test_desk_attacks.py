@@ -7,7 +7,7 @@ import random
 import pytest
 
 from alignlab.data.schema import Message
-from alignlab.errors import DataError
+from alignlab.errors import DataError, PluginError
 from alignlab.worlds.desk import ATTACKS, HELD_OUT_KINDS, TRAINED_KINDS
 from alignlab.worlds.desk.attacks import apply, push
 from alignlab.worlds.desk.vocabulary import lexicon
@@ -83,5 +83,5 @@ def test_attacks_are_deterministic():
 
 
 def test_unknown_attack():
-    with pytest.raises(DataError, match=r"unknown attack 'charm'.*\n.*choose from direct"):
+    with pytest.raises(PluginError, match=r"unknown attack 'charm'.*\n.*known: code, direct"):
         apply("charm", REQUEST, random.Random(0))

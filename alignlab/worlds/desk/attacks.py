@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
+from alignlab import registry
 from alignlab.data.schema import Message
 from alignlab.errors import DataError
 from alignlab.worlds.desk.vocabulary import OPENERS, PERSONAS, PURPOSES, PUSHES, ROLES, lexicon
@@ -20,10 +21,10 @@ _SINGLE_TURN = ("prefix", "roleplay", "persuade", "code")
 
 
 def apply(kind: str, messages: Messages, rng: random.Random) -> Messages:
-    """Apply an attack by name; DataError for an unknown name."""
-    if kind not in _TABLE:
-        raise DataError(f"unknown attack {kind!r}", f"choose from {', '.join(_TABLE)}")
-    return _TABLE[kind](messages, rng)
+    """Apply an attack by name: this world's own, or one that a plugin has registered; PluginError for neither."""
+    own = _TABLE.get(kind)
+    turned: Messages = (own or registry.component("attacks", kind).load())(messages, rng)
+    return turned
 
 
 def direct(messages: Messages, rng: random.Random) -> Messages:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from alignlab import registry
 from alignlab.errors import ConfigError
 from alignlab.method import check_ranges, param
 
@@ -89,7 +90,7 @@ class DeskConfig:
         if not self.attacks:
             raise ConfigError("data.attacks is empty", "name at least one kind, such as data.attacks=[direct]")
         for kind in self.attacks:
-            _one_of("data.attacks", kind, TRAINED_KINDS + HELD_OUT_KINDS)
+            _one_of("data.attacks", kind, (*TRAINED_KINDS, *HELD_OUT_KINDS, *registry.components("attacks")))
 
     def annotator_settings(self) -> Annotator:
         """The preset with every knob that is set put in its place."""

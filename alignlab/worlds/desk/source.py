@@ -105,7 +105,8 @@ class DeskSource:
     @property
     def attack_kinds(self) -> dict[str, bool]:
         """Kinds that evaluation draws attacks from, and whether training met them."""
-        return {kind: kind in self.config.attacks for kind in (*TRAINED_KINDS, *HELD_OUT_KINDS)}
+        kinds = dict.fromkeys((*TRAINED_KINDS, *HELD_OUT_KINDS, *self.config.attacks))
+        return {kind: kind in self.config.attacks for kind in kinds}
 
     def ideal(self, prompt: Prompt) -> str:
         """A reply with gold 1."""
