@@ -71,7 +71,7 @@ class Graph:
         stored = needs.data in self.source.native
         if not self.labelled and (learned or (needs.data in (Data.PAIRS, Data.LABELS) and not stored)):
             raise DataError(
-                f"{self.settings.algo.name} needs preferences, and data={self.source.name} holds only "
+                f"{self.settings.algo.name} needs preferences, and data={self.settings.data.source} holds only "
                 f"{', '.join(sorted(self.source.native))}",
                 "choose data with pairs",
             )
@@ -98,7 +98,7 @@ class Graph:
         settings, native = self.settings, Data.PAIRS in self.source.native
         if not self.labelled:
             raise DataError(
-                f"data={self.source.name} holds no pairs ({', '.join(sorted(self.source.native))}), and nothing here "
+                f"data={self.settings.data.source} holds no pairs ({', '.join(sorted(self.source.native))}), and nothing here "
                 "can label samples",
                 "choose data with pairs",
             )
@@ -262,7 +262,7 @@ class Graph:
         """The reward that the configuration names, ready to score rollouts."""
         component = registry.component("rewards", self.settings.reward.kind)
         if component.name == "gold" and self.source.judge() is None:
-            raise ConfigError(f"data={self.source.name} has no gold score", "pass reward=learned")
+            raise ConfigError(f"data={self.settings.data.source} has no gold score", "pass reward=learned")
         scorer = self.scorer(self.reward()) if component.name == "learned" else None
         return component.load()(scorer=scorer, source=self.source, tokenizer=self.base.tokenizer)
 

@@ -37,7 +37,7 @@ class Base:
         own = self.source.tokenizer()
         if own is None:
             raise ConfigError(
-                f"model=tiny has no vocabulary of its own, and data={self.source.name} brings none",
+                f"model=tiny has no vocabulary of its own, and data={self.settings.data.source} brings none",
                 "pass model=hf model.path=‹directory or hub id›",
             )
         return own

@@ -169,3 +169,12 @@ def test_identical_completions_teach_nothing() -> None:
 def test_settings_out_of_range_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         DPOConfig(**setting)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("eps", [0.0, 0.2])
+def test_soft_labels_are_the_expected_loss_over_labels(p: float, eps: float) -> None:
+    margin = torch.tensor([0.7], dtype=F64)
+    right, wrong = (dpo_loss(sign * margin, label_smoothing=eps).item() for sign in (1, -1))
+    found = dpo_loss(margin, probability=torch.tensor([p], dtype=F64), label_smoothing=eps).item()
+    assert found == pytest.approx(p * right + (1 - p) * wrong, abs=1e-14)

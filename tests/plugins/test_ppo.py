@@ -292,3 +292,8 @@ def test_more_minibatches_than_a_process_has_rows_are_refused() -> None:
     message = "algo.batch_size=6 over 1 processes leaves some with fewer rows than algo.minibatches=7\n  remedy: pass a"
     with pytest.raises(ConfigError, match=re.escape(message)):
         fit(module, [batch])
+
+
+def test_a_beta_of_zero_cannot_adapt() -> None:
+    with pytest.raises(ConfigError, match=r"algo.kl_target=6.0 cannot move algo.beta=0"):
+        PPOConfig(beta=0.0, kl_target=6.0)
