@@ -108,7 +108,7 @@ class MethodConfig:
     """The plugin. Presets of one plugin share it."""
     name: str
     """The preset, as shown in tables."""
-    lr: float = param(1e-5, "Peak learning rate of AdamW.", low=0, open_low=True, search=(1e-5, 3e-3, "log"))
+    lr: float = param(1e-5, "Peak learning rate of AdamW.", low=0, open_low=True, search=(5e-7, 3e-3, "log"))
     batch_size: int = param(32, "Rows in one update, or completions in one rollout, over all processes.", low=1)
     warmup: float = param(0.05, "Share of updates over which the learning rate rises from 0.", low=0, high=1)
     schedule: str = param("linear", "Learning rate after warm-up: constant, linear or cosine decay to 0.")
@@ -156,8 +156,8 @@ class Method:
     summary: str
     """One line for the method table."""
     config: type[MethodConfig]
-    module: str | None
-    """`package.module:Class`, imported only when the method runs. None for methods without training."""
+    module: str
+    """`package.module:Class`, imported only when the method runs."""
     needs: Needs
     conf: str
     """Hydra search path that holds `algo/<preset>.yaml`."""
@@ -171,8 +171,6 @@ class Method:
 
     def load_module(self) -> Any:
         """Import the LightningModule class."""
-        if self.module is None:
-            raise PluginError(f"method {self.name!r} is not trained and has no module")
         return resolve(self.module, f"method {self.name!r}")
 
 

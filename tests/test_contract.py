@@ -81,6 +81,15 @@ def test_search_ranges_lie_within_valid_ranges(name: str) -> None:
 
 
 @each_preset
+def test_a_fair_tuning_would_try_the_presets_own_values(preset: str) -> None:
+    config = typed(composed([f"algo={preset}", "data=files", "data.path=x", "model=hf", "model.path=x"])).algo
+    for spec in fields(config):
+        if spec.metadata.get("search"):
+            low, high, _ = spec.metadata["search"]
+            assert low <= getattr(config, spec.name) <= high, f"{preset}: {spec.name} lies outside its search range"
+
+
+@each_preset
 def test_yaml_gives_no_key_twice_and_none_that_is_unknown(preset: str) -> None:
     known = {spec.name for spec in fields(registry.method(registry.presets()[preset]).config)}
     assert set(defaults(preset)) <= known
