@@ -98,8 +98,8 @@ class Graph:
         settings, native = self.settings, Data.PAIRS in self.source.native
         if not self.labelled:
             raise DataError(
-                f"data={self.settings.data.source} holds no pairs ({', '.join(sorted(self.source.native))}), and nothing here "
-                "can label samples",
+                f"data={self.settings.data.source} holds no pairs ({', '.join(sorted(self.source.native))}), and "
+                "nothing here can label samples",
                 "choose data with pairs",
             )
         seeds = settings.stage_seeds

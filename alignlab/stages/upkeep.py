@@ -183,8 +183,9 @@ def why(store: Store, what: str, key: StageKey | None = None) -> list[str]:
     """Explain keys in lines of text.
 
     With a wanted `key`: how it differs from the nearest stored artefact of its kind. A kind, or the beginning of
-    a label such as `ppo`: how the newest such artefact differs from the one of the same label before it. Otherwise `what` is the start of a digest or of `<kind>-<digest>`: the fields of that
-    artefact. StoreError when nothing stored answers to `what`.
+    a label such as `ppo`: how the newest such artefact differs from the one of the same label before it. Otherwise
+    `what` is the start of a digest or of `<kind>-<digest>`: the fields of that artefact. StoreError when nothing
+    stored answers to `what`.
     """
     if key is not None:
         return _wanted(store, key, what)
