@@ -15,8 +15,8 @@ from pathlib import Path
 
 COLOURS = ("#8a8f98", "#2f6fdb", "#d9822b", "#3a9d5d", "#a04ec0")
 KINDS = {"all": "all requests", "benign": "benign", "lookalike": "look-alike", "harmful": "harmful"}
-WIDTH, LEFT, RIGHT, TOP, ROW, GAP = 760, 130, 24, 64, 22, 16
-LOW, HIGH = -0.25, 1.05
+WIDTH, LEFT, RIGHT, TOP, ROW, GAP = 760, 130, 40, 64, 20, 14
+LOW, HIGH = -0.05, 1.05
 
 Scores = dict[str, dict[str, list[float]]]
 """Method -> kind -> gold of each seed."""
@@ -53,7 +53,7 @@ def x(value: float) -> float:
 def dots(values: list[float], y: float, colour: str) -> list[str]:
     mean = statistics.fmean(values)
     seeds = [f'<circle cx="{x(value):.1f}" cy="{y}" r="2.6" fill="{colour}" opacity="0.45"/>' for value in values]
-    label = f'<text x="{x(mean) + 10:.1f}" y="{y + 4}" font-size="11" fill="{colour}">{mean:.2f}</text>'
+    label = f'<text x="{x(max(values)) + 10:.1f}" y="{y + 4}" font-size="11" fill="{colour}">{mean:.2f}</text>'
     return [*seeds, f'<circle cx="{x(mean):.1f}" cy="{y}" r="6" fill="{colour}"/>', label]
 
 
