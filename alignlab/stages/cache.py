@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from alignlab.stages.artefact import Artefact
-from alignlab.stages.key import flatten, show
 from alignlab.stages.store import Store
 from alignlab.stages.upkeep import Rules, contrast, digests_in, find
 
@@ -22,7 +21,6 @@ OK, DAMAGED, USAGE = 0, 1, 2
 """Exit codes."""
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SUMMARY = 60
 
 
 def main(argv: Sequence[str]) -> int:
@@ -99,7 +97,7 @@ def since(moment: datetime) -> str:
 
 def _ls(store: Store, options: argparse.Namespace, console: Console) -> int:
     table = Table(box=None, pad_edge=False)
-    for title, side in (("kind", "left"), ("id", "left"), ("size", "right"), ("used", "right"), ("created", "left")):
+    for title, side in (("kind", "left"), ("id", "left"), ("size", "right"), ("used", "right"), ("took", "right")):
         table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
     table.add_column("stage", overflow="fold")
     shown = [artefact for artefact in store if options.kind in (None, artefact.kind)]
@@ -117,17 +115,12 @@ def _ls(store: Store, options: argparse.Namespace, console: Console) -> int:
 
 def _row(store: Store, artefact: Artefact) -> tuple[str, ...]:
     used = since(store.last_used(artefact.path.name) or artefact.created)
-    created = artefact.created.astimezone().strftime("%Y-%m-%d %H:%M")
-    return artefact.kind, artefact.key.short, size(artefact.size), used, created, _summary(artefact)
+    return artefact.kind, artefact.key.short, size(artefact.size), used, _took(artefact), artefact.label
 
 
-def _summary(artefact: Artefact) -> str:
-    facts = " ".join(f"{name}={_brief(value)}" for name, value in flatten(artefact.info) if name)
-    return " ".join((artefact.label, facts[:_SUMMARY])).strip()
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else show(value)
+def _took(artefact: Artefact) -> str:
+    seconds = artefact.info.get("seconds")
+    return "" if seconds is None else f"{float(seconds):.0f} s"
 
 
 def _verify(store: Store, options: argparse.Namespace, console: Console) -> int:
