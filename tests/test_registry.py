@@ -216,3 +216,20 @@ def test_broken_folder_plugin_on_the_command_line(tmp_path: Path) -> None:
     assert asked.returncode == 2
     assert "error: method 't_bad' could not be loaded: RuntimeError('half written')" in asked.stderr
     assert 't_bad/__init__.py", line 1' in asked.stderr
+
+
+def test_a_scorer_that_no_stage_trains_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from alignlab.compose import composed
+    from alignlab.config import typed
+    from alignlab.stages.graph import Graph
+
+    settings = typed(composed(["algo=ppo", f"store={tmp_path / 'store'}"]))
+    declared = registry.method("ppo")
+    wanting = replace(declared, needs=replace(declared.needs, scorers=("reward", "cost")))
+    monkeypatch.setattr(registry, "method", lambda name: wanting)
+    with pytest.raises(PluginError, match="needs the scorer 'cost', and no stage trains one"):
+        Graph(settings, quiet=True)

@@ -32,11 +32,6 @@ class Experience(NamedTuple):
     ended: Tensor
     """Whether the end token was produced, (B,) bool."""
 
-    def select(self, index: Tensor) -> Experience:
-        """Some rows, at unchanged width."""
-        rest = (field[index] for field in self[1:])
-        return Experience(self.sequences.select(index), *rest)
-
 
 class RolloutModule(L.LightningModule):
     """Sample, score and gate; then defer to `learn`."""

@@ -23,7 +23,7 @@ from alignlab.data.tokens import (
     tokenise_pairs,
     tokenise_prompts,
 )
-from alignlab.errors import ConfigError, DataError
+from alignlab.errors import ConfigError, DataError, PluginError
 from alignlab.method import Data, Method, MethodConfig
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
@@ -65,8 +65,14 @@ class Graph:
         self._read: dict[str, Any] = {}
 
     def _check_data(self) -> None:
-        """Fail before any stage when the method learns from labels that nothing here gives."""
+        """Fail before any stage when the method needs scorers or labels that nothing here gives."""
         needs = self.method.needs
+        strange = sorted(set(needs.scorers) - {"reward"})
+        if strange:
+            raise PluginError(
+                f"method {self.method.name!r} needs the scorer {strange[0]!r}, and no stage trains one",
+                "declare scorers=('reward',)",
+            )
         learned = "reward" in needs.scorers and self.settings.reward.kind == "learned"
         stored = needs.data in self.source.native
         if not self.labelled and (learned or (needs.data in (Data.PAIRS, Data.LABELS) and not stored)):
