@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
 from rich import box
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from alignlab import registry
+from alignlab.config import preset_values
 from alignlab.method import Method, Reference, interval
 from alignlab.tracking.console import results
 
@@ -86,13 +86,6 @@ def _pairs(rows: Mapping[str, str]) -> Table:
     return grid
 
 
-def defaults(preset: str) -> dict[str, Any]:
-    """The values that `algo=‹preset›` starts from: those of its YAML."""
-    folder = registry.conf_folder(registry.method(registry.presets()[preset]).conf)
-    written = OmegaConf.to_container(OmegaConf.load(folder / "algo" / f"{preset}.yaml"))
-    return {str(key): value for key, value in written.items() if key != "defaults"}  # type: ignore[union-attr]
-
-
 class Parameter(NamedTuple):
     """One setting of a method, as text."""
 
@@ -107,7 +100,7 @@ class Parameter(NamedTuple):
 
 def parameters(method: Method) -> list[Parameter]:
     """What a method can be told, with the defaults of the preset that bears its name."""
-    values = defaults(method.name) if method.name in registry.presets() else {}
+    values = preset_values(method.name) if method.name in registry.presets() else {}
     return [
         Parameter(
             spec.name,

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import registry
 from alignlab.errors import ConfigError
-from alignlab.method import MethodConfig, check_ranges, param
+from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, check_ranges, param
 from alignlab.seeding import STREAMS, Seeds
 
 
@@ -332,5 +332,46 @@ def _check_components(settings: RunConfig) -> None:
             f"choose a source by data={source.name}",
         )
     registry.component("rewards", settings.reward.kind)
+    named_objective(settings.algo)
     if settings.evaluation.judge is not None:
         registry.component("judges", settings.evaluation.judge)
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """The values that `algo=‹preset›` starts from: those of its YAML, over those of the presets it builds on."""
+    owner = registry.presets()
+    if preset not in owner:
+        raise ConfigError(f"unknown method {preset!r}", registry.suggestion(preset, owner))
+    folder = registry.conf_folder(registry.method(owner[preset]).conf)
+    written: Any = OmegaConf.to_container(OmegaConf.load(folder / "algo" / f"{preset}.yaml"))
+    values: dict[str, Any] = {}
+    for base in written.pop("defaults", []):
+        if isinstance(base, str) and base in owner:
+            values |= preset_values(base)
+    return values | {str(key): value for key, value in written.items()}
+
+
+def named_objective(config: MethodConfig) -> tuple[Method, PairConfig] | None:
+    """The method whose pair objective an online method minimises, with its settings; None for all others.
+
+    Raises ConfigError for an objective that does not exist, or that its own samples cannot be given to.
+    """
+    if not isinstance(config, OnlinePairConfig):
+        return None
+    values = preset_values(config.objective)
+    method = registry.method(registry.presets()[config.objective])
+    if not method.objective or method.couple or method.module != PAIR_MODULE:
+        raise ConfigError(
+            f"algo.objective={config.objective} is not the loss of a single pair from its log-probabilities",
+            "choose a method that learns from pairs and says so by objective=, such as those of `methods`",
+        )
+    given = dict(config.settings) | ({} if config.beta is None else {"beta": config.beta})
+    if given.get("reference_every"):
+        raise ConfigError("algo.settings.reference_every moves a stored reference", "use the method's own settings")
+    try:
+        typed = OmegaConf.merge(OmegaConf.structured(method.config), values, given)
+        return method, OmegaConf.to_object(typed)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"algo.settings: {str(error).splitlines()[0]}", f"`methods {method.name}` lists them"
+        ) from error

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
 from alignlab.errors import ConfigError, PluginError
+
+PAIR_MODULE = "alignlab.modules.pairs:PairModule"
+"""Trains every method that declares a pair objective and no module of its own."""
 
 
 class Data(StrEnum):
@@ -53,6 +56,12 @@ class Needs:
     """Named scorers of completions, such as `reward`."""
     rollouts: bool = False
     """Completions are sampled from the policy during training."""
+    auxiliary: Data | None = None
+    """A second view of the training rows, read beside `data` (`parts.auxiliary`)."""
+    mismatched: bool = False
+    """Labels come with a completion of another prompt beside each row, for estimating KL."""
+    policy: bool = False
+    """Start from the result of another method, which the settings name under `policy`."""
 
 
 def param(
@@ -67,10 +76,11 @@ def param(
 ) -> Any:
     """A dataclass field with its meaning, its valid range, and the range a fair tuning searches.
 
-    `low`/`high` bound the value (excluded when `open_low`/`open_high`); `search` is (from, to, "log"|"linear").
+    A default that can be called makes the default, as `dict` does. `low`/`high` bound the value (excluded when
+    `open_low`/`open_high`); `search` is (from, to, "log"|"linear").
     """
     meta = dict(doc=doc, low=low, high=high, open_low=open_low, open_high=open_high, search=search)
-    return field(default=default, metadata=meta)
+    return field(default_factory=default, metadata=meta) if callable(default) else field(default=default, metadata=meta)
 
 
 def check_ranges(config: Any, prefix: str) -> None:
@@ -115,6 +125,10 @@ class MethodConfig:
     weight_decay: float = param(0.0, "Decoupled weight decay.", low=0)
     max_grad_norm: float = param(1.0, "Gradients are scaled down to this norm; 0 switches clipping off.", low=0)
 
+    def needs(self, declared: Needs) -> Needs:
+        """What these settings need of what the method declares; settings may ask for more, or for less."""
+        return declared
+
     def __post_init__(self) -> None:
         """Check every declared range; subclasses call this first and then add checks of their own."""
         check_ranges(self, "algo")
@@ -133,10 +147,53 @@ class OfflineConfig(MethodConfig):
 
 
 @dataclass(kw_only=True)
+class PairConfig(OfflineConfig):
+    """A method that learns from pairs, with what every pair objective can be combined with."""
+
+    sft_weight: float = param(
+        0.0, "Weight of the negative log-likelihood of chosen, a mean over its tokens, added to the loss.", low=0
+    )
+    length_normalised: bool = param(False, "Divide each completion's log-probabilities by its number of tokens.")
+    tail_weight: float = param(
+        1.0, "Weight of tokens past the length of the shorter completion of the pair (LD-DPO).", low=0, high=1
+    )
+    on_policy_weight: bool = param(False, "Weigh each pair by how likely the policy is to write it itself (WPO).")
+    reference_every: int = param(
+        0, "Updates between moves of the reference towards the policy (TR-DPO); 0 keeps it where it is.", low=0
+    )
+    reference_mix: float = param(
+        1.0, "Share of the policy in a moved reference; 1 replaces it.", low=0, open_low=True, high=1
+    )
+
+    def needs(self, declared: Needs) -> Needs:
+        """A reference that moves is a model in memory; log-probabilities from before would be stale."""
+        if self.reference_every and declared.reference is Reference.NONE:
+            raise ConfigError(
+                f"algo.reference_every={self.reference_every} moves a reference, and {self.name} has none",
+                "pass algo.reference_every=0, or choose a method with a reference",
+            )
+        if self.reference_every and declared.reference is Reference.LOGPS:
+            return replace(declared, reference=Reference.MODEL)
+        return declared
+
+    def __post_init__(self) -> None:
+        """Ranges, then modifiers that exclude each other."""
+        super().__post_init__()
+        if self.length_normalised and self.tail_weight < 1:
+            raise ConfigError(
+                f"algo.length_normalised=true and algo.tail_weight={self.tail_weight} both correct for length",
+                "choose one",
+            )
+
+
+@dataclass(kw_only=True)
 class OnlineConfig(MethodConfig):
     """A method that samples its own training rows; `batch_size` counts sampled completions in one iteration."""
 
     steps: int = param(30, "Iterations: one rollout and the updates on it.", low=1)
+    group_size: int = param(1, "Completions of one prompt.", low=1)
+    rollout_epochs: int = param(1, "Passes over each rollout.", low=1)
+    minibatches: int = param(1, "Updates in one pass over a rollout.", low=1)
     beta: float = param(
         0.05,
         "Price of KL(policy || reference), in reward units per nat of a whole completion.",
@@ -145,6 +202,30 @@ class OnlineConfig(MethodConfig):
     )
     missing_end_penalty: float = param(
         1.0, "Taken from the score of a completion that hit the length limit without an end token.", low=0
+    )
+
+    def __post_init__(self) -> None:
+        """Ranges, then that a rollout divides into groups, and those into minibatches."""
+        super().__post_init__()
+        if self.batch_size % self.group_size:
+            raise ConfigError(
+                f"algo.batch_size={self.batch_size} does not divide into groups of algo.group_size={self.group_size}",
+                "choose a multiple",
+            )
+        groups = self.batch_size // self.group_size
+        if groups % self.minibatches:
+            what = f"{groups} prompts of a rollout" if self.group_size > 1 else f"algo.batch_size={groups}"
+            raise ConfigError(f"{what} does not divide into algo.minibatches={self.minibatches}", "choose a divisor")
+
+
+@dataclass(kw_only=True)
+class OnlinePairConfig(OnlineConfig):
+    """A method that learns from pairs of its own samples, by the pair objective of any installed method."""
+
+    objective: str = param("", "Preset whose pair objective is minimised.")
+    settings: dict[str, Any] = param(dict, "Settings of that objective where they differ from its preset's.")
+    beta: float | None = param(  # type: ignore[assignment]
+        None, "Price of KL in the objective; null takes the value of its preset.", low=0, search=(0.01, 2.0, "log")
     )
 
 
@@ -156,22 +237,50 @@ class Method:
     summary: str
     """One line for the method table."""
     config: type[MethodConfig]
-    module: str
-    """`package.module:Class`, imported only when the method runs."""
     needs: Needs
     conf: str
     """Hydra search path that holds `algo/<preset>.yaml`."""
     equation: str
     paper: str
+    module: str = ""
+    """`package.module:Class`, imported only when the method runs; "" where `objective` or `sampler` says all."""
+    objective: str = ""
+    """`package.module:function`: the loss of a pair from its log-probabilities; see `modules.objective`."""
+    couple: str = ""
+    """`package.module:function`: what an objective that looks at the whole batch needs to know of it."""
+    sampler: str = ""
+    """`package.module:Class`: how to sample, for methods that act at inference; see `rollout.sampler`."""
     failures: tuple[str, ...] = ()
     """Known ways it goes wrong, each a sentence."""
     output: Output = Output.POLICY
     conventions: Mapping[str, str] = field(default_factory=dict)
-    """Reduction, baseline, KL place and estimator, …: what one name hides elsewhere."""
+    """Reduction, baseline, KL place and estimator, …: what one name hides elsewhere. `{setting}` is filled in."""
+
+    def __post_init__(self) -> None:
+        """A declared objective is trained by the shared module for pairs."""
+        if self.objective and not self.module:
+            object.__setattr__(self, "module", PAIR_MODULE)
+        if bool(self.module) is bool(self.sampler):
+            raise PluginError(
+                f"method {self.name!r} must declare how it trains or how it samples, and not both",
+                "write one of objective=, module= and sampler= in its Method",
+            )
 
     def load_module(self) -> Any:
         """Import the LightningModule class."""
         return resolve(self.module, f"method {self.name!r}")
+
+    def load_sampler(self) -> Any:
+        """Import the sampler class."""
+        return resolve(self.sampler, f"method {self.name!r}")
+
+    def code(self) -> tuple[str, ...]:
+        """Every `package.module:object` that decides what the method computes."""
+        return tuple(target for target in (self.module, self.objective, self.couple, self.sampler) if target)
+
+    def described(self, config: MethodConfig) -> dict[str, str]:
+        """The conventions under given settings."""
+        return {name: text.format(**vars(config)) for name, text in self.conventions.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def _trained(graph: Graph, tracker: Tracker) -> Artefact:
     trained = graph.policy_of_method
     if trained.created < began:
         say(f"found in the store: {trained.label}")
-    if not heard.told:
+    if not heard.told and trained.has("metrics.csv"):
         replay(trained.file("metrics.csv"), tracker)
     return trained
 

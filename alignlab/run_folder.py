@@ -78,7 +78,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 summary,
                 flags=raised,
                 costs=_costs(graph, outcome),
-                conventions=graph.method.conventions,
+                conventions=graph.method.described(graph.settings.algo),
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
             ),
@@ -142,9 +142,11 @@ def _processor() -> str:
 
 def _copy(graph: Graph, folder: Path, policy: Artefact) -> dict[str, str]:
     """Metrics and, unless nothing is to be kept, the model; hard links cost no space."""
-    shutil.copyfile(policy.file("metrics.csv"), folder / "metrics.csv")
-    files = {"run": str(folder), "figures": "result.json, metrics.csv"}
-    if graph.settings.keep is Keep.none:
+    files = {"run": str(folder), "figures": "result.json"}
+    if policy.has("metrics.csv"):
+        shutil.copyfile(policy.file("metrics.csv"), folder / "metrics.csv")
+        files["figures"] += ", metrics.csv"
+    if graph.settings.keep is Keep.none or graph.method.sampler:
         return files
     _replace(policy.file("model"), folder / "model")
     return files | {"model": str(folder / "model")}
@@ -216,7 +218,7 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
         metrics=summary.metrics,
         sft=summary.sft.values if summary.sft else {},
         change=changed,
-        history=read_columns(policy.file("metrics.csv")),
+        history=read_columns(policy.file("metrics.csv")) if policy.has("metrics.csv") else {},
         missing=summary.missing,
         reward_accuracy=graph.reward().info.get("health", {}).get("accuracy") if graph.scored else None,
         pair_accuracy_limit=graph.settings.reward.pairs_check,
@@ -227,12 +229,12 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
 def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
     """Recorded costs: the method's own, and with every stage it depends on, reused ones included."""
     own = float(outcome.policy.info["seconds"])
-    needs = graph.method.needs
+    needs = graph.settings.algo.needs(graph.method.needs)
     learns_from_labels = bool(needs.scorers) or needs.data in (Data.PAIRS, Data.LABELS)
     stages = [graph.sft] if needs.sft else []
     stages += [graph.preferences] if learns_from_labels else []
     stages += [graph.reward()] if needs.scorers else []
-    stages += [graph.reference_logps] if needs.reference is Reference.LOGPS else []
+    stages += [graph.reference_logps(needs.data)] if needs.reference is Reference.LOGPS else []
     full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
     counts = graph.preferences.info["pairs"] if graph.scored else {}
     return {

@@ -56,7 +56,7 @@ def learner(
     """PPO for one pass and one minibatch over a fixed rollout, unless `settings` say otherwise."""
     order = torch.arange(rollout.rows) if order is None else order
     chosen = rollout.select(order)
-    settings = dict(ppo_epochs=1, minibatches=1, batch_size=rollout.rows, lr=1e-3) | settings
+    settings = dict(rollout_epochs=1, minibatches=1, batch_size=rollout.rows, lr=1e-3) | settings
     more = dict(reference=settings.pop("reference", None) or Policy(gpt2()), value=scorer(5))
     given = parts(policy, micro=micro, total=total, engine=Replay(chosen), reward=Checksum(), **more)
     return PPOModule(PPOConfig(**settings), given), prompts(chosen)

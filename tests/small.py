@@ -24,11 +24,14 @@ from transformers import (
     PreTrainedModel,
 )
 
+from alignlab import registry
 from alignlab.data.batch import DemonstrationBatch, PairBatch, Sequences, pad
 from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
+from alignlab.modules.objective import PairObjective
+from alignlab.modules.pairs import PairModule
 from alignlab.seeding import Seeds
 
 VOCAB = 13
@@ -104,8 +107,13 @@ def pairs(rows: int, seed: int = 0, reference: Policy | None = None, **columns: 
 
 
 def parts(model: Any, *, micro: int = 0, total: int = 1, **more: Any) -> Parts:
-    """What a module receives; `reference`, `reward`, `engine` and `value` where given."""
+    """What a module receives; `reference`, `reward`, `engine`, `value` and `objective` (name, config) where given."""
     fields: dict[str, Any] = {}
+    if "objective" in more:
+        name, config = more["objective"]
+        fields["_objective"] = PairObjective(registry.method(name), config)
+    if "auxiliary" in more:
+        fields["_auxiliary"] = more["auxiliary"]
     if "reference" in more:
         fields["_reference"] = Frozen(more["reference"])
     if "reward" in more:
@@ -120,8 +128,14 @@ def parts(model: Any, *, micro: int = 0, total: int = 1, **more: Any) -> Parts:
         micro_batch_size=micro,
         total=total,
         _engine=more.get("engine"),
+        _new_engine=more.get("new_engine"),
         **fields,
     )
+
+
+def pair_module(name: str, config: Any, policy: Policy, **more: Any) -> PairModule:
+    """The shared module for pairs with the objective of an installed method."""
+    return PairModule(config, parts(policy, objective=(name, config), **more))
 
 
 class Rows(Logger):

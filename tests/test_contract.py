@@ -13,9 +13,9 @@ import torch
 from support import TINY
 
 from alignlab import registry
-from alignlab.catalogue import defaults, parameters
+from alignlab.catalogue import parameters
 from alignlab.compose import composed
-from alignlab.config import RunConfig, typed
+from alignlab.config import RunConfig, preset_values, typed
 from alignlab.data.schema import Split
 from alignlab.method import Method, Reference
 from alignlab.stages.graph import Graph
@@ -92,7 +92,7 @@ def test_a_fair_tuning_would_try_the_presets_own_values(preset: str) -> None:
 @each_preset
 def test_yaml_gives_no_key_twice_and_none_that_is_unknown(preset: str) -> None:
     known = {spec.name for spec in fields(registry.method(registry.presets()[preset]).config)}
-    assert set(defaults(preset)) <= known
+    assert set(preset_values(preset)) <= known
 
 
 @each_method

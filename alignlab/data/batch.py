@@ -244,6 +244,10 @@ class LabelBatch(TokenBatch):
     """(B,) bool."""
     reference: Tensor | None = None
     """Token log-probabilities of the reference, aligned with `sequences.ids`, 0 off the completion, (B, T)."""
+    mismatched: Sequences | None = None
+    """Each prompt with the completion of another prompt, one a row."""
+    mismatched_reference: Tensor | None = None
+    """Token log-probabilities of the reference on those, (B, T')."""
 
     @property
     def lengths(self) -> Tensor:
@@ -251,7 +255,7 @@ class LabelBatch(TokenBatch):
         return self.sequences.attention.sum(-1)
 
     def select(self, part: Tensor) -> LabelBatch:
-        """Some rows, (b,) numbers, without superfluous padding."""
+        """Some rows, (b,) numbers, without superfluous padding and without mismatched completions."""
         sequences = self.sequences.select(part).trim()
         reference = _cut(self.reference, part, sequences.ids.shape[1])
         return LabelBatch(self.index[part], sequences, self.desirable[part], reference)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import Batch, DemonstrationBatch, LabelBatch, PairBatch, PromptBatch, pad
+from alignlab.data.batch import Batch, DemonstrationBatch, LabelBatch, PairBatch, PromptBatch, Sequences, pad
 from alignlab.data.loader import Batches
 from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens
 from alignlab.errors import DataError
@@ -31,6 +31,9 @@ class Collator:
 
     pad_id: int | None = None
     reference: Sequence[Any] | None = None
+    mismatched: Sequence[tuple[Any, Any]] | None = None
+    """(prompt ids, completion ids of another prompt) by position, for labels."""
+    mismatched_reference: Sequence[Any] | None = None
 
     def demonstrations(self, rows: Sequence[DemonstrationTokens], index: Tensor) -> DemonstrationBatch:
         """(B, T) sequences."""
@@ -58,7 +61,16 @@ class Collator:
         reference = None
         if self.reference is not None:
             reference = sequences.scatter([self.reference[i] for i in index.tolist()])
-        return LabelBatch(index, sequences, torch.tensor([row.desirable for row in rows]), reference)
+        desirable = torch.tensor([row.desirable for row in rows])
+        return LabelBatch(index, sequences, desirable, reference, *self._mismatched(index.tolist()))
+
+    def _mismatched(self, index: Sequence[int]) -> tuple[Sequences | None, Tensor | None]:
+        if self.mismatched is None:
+            return None, None
+        sequences = pad([self.mismatched[i] for i in index], self.pad_id)
+        if self.mismatched_reference is None:
+            return sequences, None
+        return sequences, sequences.scatter([self.mismatched_reference[i] for i in index])
 
     def prompts(self, rows: Sequence[PromptTokens], index: Tensor) -> PromptBatch:
         """Lists of ids, unpadded."""
@@ -73,6 +85,25 @@ class Collator:
             Data.PROMPTS: self.prompts,
         }
         return views[data]
+
+
+def mismatch(rows: Sequence[LabelTokens], longest: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each row's prompt with the completion of the next row that has another prompt, cut to `longest` tokens.
+
+    A fixed pairing, so that log-probabilities of the reference can be stored. Neighbours are often two completions
+    of one prompt, and those are no mismatch. DataError where all rows share one prompt.
+    """
+    ids = [tuple(row.prompt.tolist()) for row in rows]
+    if len(set(ids)) < 2:
+        raise DataError(
+            f"{len(rows)} labels share one prompt: there is no completion of another prompt to estimate KL with",
+            "give labels of more prompts",
+        )
+    paired = []
+    for place, row in enumerate(rows):
+        other = next(k % len(rows) for k in range(place + 1, place + len(rows)) if ids[k % len(rows)] != ids[place])
+        paired.append((row.prompt, rows[other].completion[: max(1, longest - len(row.prompt))]))
+    return paired
 
 
 def _column(values: Sequence[float | None], missing: float) -> Tensor | None:
@@ -99,6 +130,8 @@ class PreferenceData(L.LightningDataModule):
         steps: int | None = None,
         pad_id: int | None = None,
         reference: Sequence[Any] | None = None,
+        mismatched: Sequence[tuple[Any, Any]] | None = None,
+        mismatched_reference: Sequence[Any] | None = None,
         validation: Sequence[Tokens] = (),
     ) -> None:
         super().__init__()
@@ -109,14 +142,14 @@ class PreferenceData(L.LightningDataModule):
             )
         self.view, self.rows, self.validation = view, rows, validation
         self.batch_size, self.seeds, self.epochs, self.steps = batch_size, seeds, epochs, steps
-        self.pad_id, self.reference = pad_id, reference
+        self.pad_id, self.collator = pad_id, Collator(pad_id, reference, mismatched, mismatched_reference)
 
     def train_dataloader(self) -> Batches[Any, Batch]:
         """The whole run, resumable to the batch; each process its own share."""
         rank, world = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         return Batches(
             self.rows,
-            Collator(self.pad_id, self.reference).view(self.view),
+            self.collator.view(self.view),
             self.batch_size,
             seeds=self.seeds,
             epochs=self.epochs,
@@ -135,9 +168,3 @@ class PreferenceData(L.LightningDataModule):
 def batches_once(view: Data, rows: Sequence[Tokens], batch_size: int, pad_id: int | None = None) -> Batches[Any, Any]:
     """Every row once in stored order, as for computing reference log-probabilities."""
     return Batches(rows, Collator(pad_id).view(view), batch_size, seeds=None, epochs=1)
-
-
-def pair_reference(batch: PairBatch, logps: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What `Collator.reference` holds for a batch, from token log-probabilities (2B, T) of the reference."""
-    values = batch.sequences.gather(logps)
-    return list(zip(values[: len(batch)], values[len(batch) :], strict=True))

@@ -63,8 +63,9 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
         ("reward model", graph.reward),
         ("reward model, held-out labels", lambda: graph.reward(Split.HELD_OUT)),
     ]
-    if graph.method.needs.reference is Reference.LOGPS:
-        wanted.append(("reference log-probs", lambda: graph.reference_logps))
+    needs = settings.algo.needs(graph.method.needs)
+    if needs.reference is Reference.LOGPS:
+        wanted.append(("reference log-probs", lambda: graph.reference_logps(needs.data)))
     wanted.append((f"{name}, seed {settings.seed}", lambda: graph.policy_of_method))
     if graph.method.output is Output.POLICY:
         wanted.append(("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")))

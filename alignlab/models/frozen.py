@@ -1,4 +1,4 @@
-"""A model that is read and never written."""
+"""Models that a LightningModule reads and no optimiser writes."""
 
 from __future__ import annotations
 
@@ -28,3 +28,29 @@ class Frozen(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model without gradient."""
         return self.model(*args, **kwargs)
+
+
+class Moving(nn.Module):
+    """A reference that is moved towards the policy now and then (arXiv 2404.09656).
+
+    Unlike a frozen one it is part of checkpoints, since it cannot be found anywhere else.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model without gradient."""
+        return self.model(*args, **kwargs)
+
+    @torch.no_grad()
+    def follow(self, policy: nn.Module, mix: float) -> None:
+        """weights <- mix policy + (1 - mix) weights; mix = 1 copies to the bit."""
+        for own, new in zip(self.model.parameters(), policy.parameters(), strict=True):
+            own.copy_(new) if mix == 1 else own.lerp_(new, mix)

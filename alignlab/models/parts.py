@@ -27,10 +27,18 @@ class Parts:
     log_every: int = 1
     total: int = 0
     """Batches in the whole run, for learning-rate schedules."""
+    sampling: Any = None
+    """How completions are drawn, for methods that decode by themselves."""
+    end_ids: tuple[int, ...] = ()
+    """Tokens that end a completion."""
+    pad_id: int = 0
     _reference: Frozen | None = None
     _scorers: Mapping[str, Any] = field(default_factory=dict)
     _engine: Any | None = None
     _new_value: Callable[[str], Scorer] | None = None
+    _new_engine: Callable[..., Any] | None = None
+    _objective: Any | None = None
+    _auxiliary: Callable[[int, int, int], Any] | None = None
 
     @property
     def reference(self) -> Frozen:
@@ -38,9 +46,32 @@ class Parts:
         return self._declared(self._reference, "reference", "Needs(reference=Reference.MODEL)")
 
     @property
+    def objective(self) -> Any:
+        """The declared pair objective with its settings, a `modules.objective.PairObjective`."""
+        return self._declared(self._objective, "objective", 'objective="…"')
+
+    def auxiliary(self, step: int, rank: int = 0, world: int = 1) -> Any:
+        """Batch of the second view of rows for a step, this process's share; a pure function of (seed, step)."""
+        return self._declared(self._auxiliary, "auxiliary", "Needs(auxiliary=Data.…)")(step, rank, world)
+
+    @property
     def engine(self) -> Any:
         """Samples completions from the policy."""
         return self._declared(self._engine, "engine", "Needs(rollouts=True)")
+
+    def new_engine(self, model: nn.Module, *, temperature: float = 1.0) -> Any:
+        """What samples completions from another policy, or from this one at another temperature."""
+        return self._declared(self._new_engine, "new_engine", "Needs(rollouts=True)")(model, temperature=temperature)
+
+    @property
+    def scorers(self) -> Mapping[str, Any]:
+        """Every declared scorer by name."""
+        return self._scorers
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the reference model is in memory."""
+        return self._reference is not None
 
     def scorer(self, name: str) -> Any:
         """A declared scorer of completions."""

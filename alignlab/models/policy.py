@@ -30,6 +30,8 @@ class TokenOutputs(NamedTuple):
     """Log-probability of each completion token, (B, T), at least float32."""
     entropy: Tensor
     """Entropy in nats of the distribution it was drawn from, (B, T), without gradient."""
+    collision: Tensor | None = None
+    """log sum_v pi(v)^2 of that distribution, (B, T), without gradient; only on request."""
 
 
 class Policy(nn.Module):
@@ -56,27 +58,29 @@ class Policy(nn.Module):
         logits: Tensor = head(states)
         return logits
 
-    def forward(self, sequences: Sequences) -> TokenOutputs:
+    def forward(self, sequences: Sequences, *, collision: bool = False) -> TokenOutputs:
         """Log-probability and entropy of every completion token: (B, T) each."""
         states, head = self._states(sequences)
         mask = sequences.completion
         targets = sequences.ids[mask]
         rows = max(1, CHUNK_ELEMENTS // self.model.config.get_text_config().vocab_size)
 
-        def score(part: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        def score(part: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
             distribution = upcast(head(part)).log_softmax(-1)
             with torch.no_grad():
-                spread = -(distribution.exp() * distribution).sum(-1)
-            return distribution.gather(-1, ids[:, None]).squeeze(-1), spread
+                known = distribution.detach()
+                extra = [-(known.exp() * known).sum(-1)]
+                extra += [(2 * known).logsumexp(-1)] if collision else []
+            return distribution.gather(-1, ids[:, None]).squeeze(-1), *extra
 
         if len(targets) <= rows:
             parts = [score(states, targets)]
         else:
             cut = zip(states.split(rows), targets.split(rows), strict=True)
             parts = [checkpoint(score, part, ids, use_reentrant=False) for part, ids in cut]
-        logps, spread = (torch.cat(column) for column in zip(*parts, strict=True))
-        grid = logps.new_zeros(mask.shape)
-        return TokenOutputs(grid.masked_scatter(mask, logps), grid.masked_scatter(mask, spread))
+        columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+        grid = columns[0].new_zeros(mask.shape)
+        return TokenOutputs(*(grid.masked_scatter(mask, column) for column in columns))
 
     def _states(self, sequences: Sequences) -> tuple[Tensor, nn.Module]:
         """What the head reads at the positions that predict completion tokens, (N, H), and the head."""

@@ -53,6 +53,24 @@ def all_sum(value: Tensor) -> Tensor:
     return total
 
 
+def all_rows(values: Tensor) -> tuple[Tensor, slice]:
+    """Rows of every process, (B,) -> (sum of B,), and which of them are this one's; without gradient."""
+    own = values.detach()
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return own, slice(0, len(own))
+    world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+    count = torch.tensor([len(own)], device=own.device)
+    counts = [torch.zeros_like(count) for _ in range(world)]
+    torch.distributed.all_gather(counts, count)
+    sizes = [int(each) for each in counts]
+    padded = own.new_zeros(max(sizes))
+    padded[: len(own)] = own
+    parts = [torch.zeros_like(padded) for _ in range(world)]
+    torch.distributed.all_gather(parts, padded)
+    start = sum(sizes[:rank])
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]), slice(start, start + len(own))
+
+
 def update(
     module: L.LightningModule,
     chunks: Sequence[T],

@@ -1,76 +1,114 @@
-"""What every method that learns a policy from pairs shares, except its objective."""
+"""What every method that learns a policy from stored pairs shares, except its objective."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import PairBatch
+from alignlab.data.batch import PairBatch, length_cuts, over_rows
 from alignlab.errors import TrainingError
-from alignlab.method import OfflineConfig
+from alignlab.method import PairConfig
+from alignlab.models.frozen import Moving
 from alignlab.models.parts import Parts
+from alignlab.models.policy import TokenOutputs
 from alignlab.modules.gates import disagreement
-from alignlab.modules.optimise import adamw, all_sum, due, record, update
+from alignlab.modules.optimise import adamw, all_rows, all_sum, due, record, update
 from alignlab.numerics.logps import PairLogps, sequence_logps
+from alignlab.numerics.preference import PairTerms
+
+TIE = 1e-6
+"""Implicit margins no larger than this are rounding and no preference."""
 
 
-class PairTerms(NamedTuple):
-    """What an objective yields for each pair, shapes (B,)."""
+class Scored(NamedTuple):
+    """What an objective reads of a batch of rows [chosen; rejected]."""
 
-    loss: Tensor
-    implicit_margin: Tensor
-    """Implicit reward of chosen minus that of rejected; its sign is the accuracy."""
+    outputs: TokenOutputs
+    reference: Tensor | None
+    """Token log-probabilities of the reference, (2B, T); None for methods that declare none."""
+    context: Mapping[str, Tensor]
+    """Further arguments of the objective, (B,) each."""
 
 
 class PairModule(L.LightningModule):
-    """Score both completions of each pair, then defer to `objective`."""
+    """Score both completions of each pair and minimise the method's declared objective.
 
-    config: OfflineConfig
+    A method whose objective reads more than summed log-probabilities overrides `score`.
+    """
 
-    def __init__(self, config: OfflineConfig, parts: Parts) -> None:
+    config: PairConfig
+
+    def __init__(self, config: PairConfig, parts: Parts) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy = parts.model
+        self.policy, self.objective = parts.model, parts.objective
+        self.moving = Moving(parts.reference.model) if config.reference_every else None
 
-    def objective(self, policy: PairLogps, reference: PairLogps | None, batch: PairBatch) -> PairTerms:
-        """Loss and implicit margin of each pair, (B,). The only method a plugin must write.
+    def score(self, batch: PairBatch) -> Scored:
+        """Log-probabilities of policy and reference."""
+        outputs = self.policy(batch.sequences, collision=self.config.on_policy_weight)
+        return Scored(outputs, self.reference_logps(batch), {})
 
-        `reference` is None for methods that declare none; `batch` holds soft labels and margins, where known.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define objective(policy, reference, batch)")
+    def reference_logps(self, batch: PairBatch) -> Tensor | None:
+        """Token log-probabilities of the reference, (2B, T): cached, or of the one that moves."""
+        return batch.reference if self.moving is None else self.moving(batch.sequences).logps
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> None:
         """One update: the mean of pair losses over the whole batch."""
         parts, config = self.parts, self.config
         pairs = all_sum(torch.tensor(float(len(batch)), device=self.device))
-        sums: dict[str, Tensor] = {}
+        coupled, sums = self._coupled(batch), dict[str, Tensor]()
 
-        def loss_of(chunk: PairBatch) -> Tensor:
-            out = self.policy(chunk.sequences)
+        def loss_of(rows: Tensor) -> Tensor:
+            chunk = batch.select(rows)
+            scored = self.score(chunk)
             if batch_idx == 0:
-                self._gate(out.logps, chunk)
-            policy = _paired(out.logps, chunk)
-            reference = None if chunk.reference is None else _paired(chunk.reference, chunk)
-            terms = self.objective(policy, reference, chunk)
-            _accumulate(sums, policy, terms)
+                self._gate(scored, chunk)
+            context = {name: value[rows] for name, value in coupled.items()} | dict(scored.context)
+            terms = self.objective(scored.outputs, scored.reference, chunk.sequences, chunk.probability, context)
+            _accumulate(sums, scored.outputs.logps, chunk, terms)
             return terms.loss.sum() / pairs
 
-        chunks = batch.by_length(parts.micro_batch_size)
+        chunks = length_cuts(batch.lengths, parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
+        if self.moving is not None and (batch_idx + 1) % config.reference_every == 0:
+            self.moving.follow(self.policy, config.reference_mix)
         if due(batch_idx, parts.log_every, parts.total):
             metrics = {f"train/{name}": float(all_sum(total) / pairs) for name, total in sums.items()}
             metrics |= {"train/loss": loss, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)
 
-    def _gate(self, token_logps: Tensor, batch: PairBatch) -> None:
+    @torch.no_grad()
+    def _coupled(self, batch: PairBatch) -> Mapping[str, Tensor]:
+        """What the objective must know of the whole batch, over all processes, before it is cut: (B,) each."""
+        if not self.objective.coupled:
+            return {}
+        rows = self.parts.micro_batch_size
+        policy = over_rows(batch.sequences, lambda part: self.policy(part).logps, rows)
+        reference = batch.reference
+        if self.moving is not None:
+            moving = self.moving
+            reference = over_rows(batch.sequences, lambda part: moving(part).logps, rows)
+        whole, own = [], slice(None)
+        for logps in (policy, reference):
+            if logps is None:
+                whole.append(None)
+                continue
+            columns = [all_rows(column) for column in self.objective.logps(logps, batch.sequences)]
+            own = columns[0][1]
+            whole.append(PairLogps(*(values for values, _ in columns)))
+        return {name: value[own] for name, value in self.objective.couple(*whole).items()}
+
+    def _gate(self, scored: Scored, batch: PairBatch) -> None:
         """Stop when the policy does not start at its reference: every implicit reward would be wrong."""
-        if batch.reference is None:
+        if scored.reference is None:
             return
-        gap = disagreement(token_logps, batch.reference, batch.sequences.completion, self.policy)
+        gap = disagreement(scored.outputs.logps, scored.reference, batch.sequences.completion, self.policy)
         if gap:
             raise TrainingError(
                 f"{self.config.name}: at step 0 the policy's log-probabilities differ from the cached reference's by "
@@ -83,22 +121,15 @@ class PairModule(L.LightningModule):
         return adamw(self.config, (self.policy, 1.0))
 
 
-def _paired(token_logps: Tensor, batch: PairBatch) -> PairLogps:
-    """Sum token log-probabilities of rows [chosen; rejected]: (2B, T) -> PairLogps of (B,)."""
-    mask = batch.sequences.completion
-    summed = sequence_logps(token_logps, mask)
-    lengths = mask.sum(-1).to(summed.dtype)
-    chosen, rejected = summed.chunk(2)
-    return PairLogps(chosen, rejected, *lengths.chunk(2))
-
-
 @torch.no_grad()
-def _accumulate(sums: dict[str, Tensor], policy: PairLogps, terms: PairTerms) -> None:
+def _accumulate(sums: dict[str, Tensor], token_logps: Tensor, batch: PairBatch, terms: PairTerms) -> None:
+    chosen, rejected = sequence_logps(token_logps, batch.sequences.completion).chunk(2)
+    margin = terms.implicit_margin
     values = {
-        "margin": terms.implicit_margin,
-        "accuracy": (terms.implicit_margin > 0).double() + 0.5 * (terms.implicit_margin == 0).double(),
-        "chosen_logps": policy.chosen,
-        "rejected_logps": policy.rejected,
+        "margin": margin,
+        "accuracy": (margin > TIE).double() + 0.5 * (margin.abs() <= TIE).double(),
+        "chosen_logps": chosen,
+        "rejected_logps": rejected,
     }
     for name, value in values.items():
         sums[name] = sums.get(name, torch.zeros((), device=value.device, dtype=torch.float64)) + value.sum()

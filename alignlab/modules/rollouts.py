@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
 from alignlab.data.batch import PromptBatch, Sequences, over_rows
-from alignlab.errors import TrainingError
+from alignlab.errors import ConfigError, TrainingError
 from alignlab.method import OnlineConfig
 from alignlab.models.parts import Parts
+from alignlab.modules.experience import Chunk, Experience, chunks, minibatches, own_rows
 from alignlab.modules.gates import disagreement
-from alignlab.modules.optimise import all_sum, record
+from alignlab.modules.optimise import adamw, all_sum, record, update
 from alignlab.numerics.logps import sequence_logps
 from alignlab.numerics.noise import Noise
 
+__all__ = ["Chunk", "Experience", "RolloutModule"]
 
-class Experience(NamedTuple):
-    """One rollout, scored. Rows are completions."""
-
-    sequences: Sequences
-    logps: Tensor
-    """Log-probabilities under the policy that sampled, by the trainer's own forward pass, (B, T)."""
-    reference_logps: Tensor
-    """Under the reference, (B, T)."""
-    scores: Tensor
-    """Reward of each completion after the missing-end penalty, (B,)."""
-    ended: Tensor
-    """Whether the end token was produced, (B,) bool."""
+Loss = Callable[[Chunk], tuple[Tensor, Mapping[str, Tensor]]]
+"""A chunk's share of the minibatch's loss, and of its metrics: shares of all chunks and processes add up."""
 
 
 class RolloutModule(L.LightningModule):
-    """Sample, score and gate; then defer to `learn`."""
+    """Sample, score and gate; then defer to `learn`, which takes its updates through `passes`."""
 
     config: OnlineConfig
 
@@ -42,7 +34,8 @@ class RolloutModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy, self.reference, self.reward = parts.model, parts.reference, parts.scorer("reward")
+        self.policy = parts.model
+        self.reference = parts.reference if parts.has_reference else None
 
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
         """All updates of one iteration; returns metrics. The only method a plugin must write."""
@@ -56,27 +49,105 @@ class RolloutModule(L.LightningModule):
 
     @torch.no_grad()
     def collect(self, batch: PromptBatch, batch_idx: int) -> tuple[Experience, dict[str, float]]:
-        """Sample one completion a prompt and score it."""
-        # Places in the global batch, so that a row samples the same whichever process holds it.
-        rows = self.trainer.global_rank + torch.arange(len(batch)) * self.trainer.world_size
-        noise = Noise(self.parts.seeds.of("rollout", batch_idx), rows)
-        rollouts = self.parts.engine.sample(batch.prompts, noise)
+        """Sample `group_size` completions a prompt and score them."""
+        size = self.config.group_size
+        prompts = [prompt for prompt in batch.rows for _ in range(size)]
+        rollouts = self.parts.engine.sample(
+            [ids for ids in batch.prompts for _ in range(size)], self.noise(len(batch), batch_idx)
+        )
         sequences = rollouts.sequences
-        logps, spread = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows), -1)).unbind(-1)
-        reference = self.in_chunks(sequences, lambda rows: self.reference(rows).logps)
-        scores = self.reward.score(rollouts, batch.rows)
-        penalised = scores - self.config.missing_end_penalty * (~rollouts.ended)
-        experience = Experience(sequences, logps, reference, penalised, rollouts.ended)
+        logps, spread = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1)).unbind(-1)
+        reference = None if self.reference is None else self.in_chunks(sequences, lambda r: self.reference(r).logps)
+        raw = {name: scorer.score(rollouts, prompts) for name, scorer in self.parts.scorers.items()}
+        scores = dict(raw)
+        if "reward" in raw:
+            scores["reward"] = raw["reward"] - self.config.missing_end_penalty * (~rollouts.ended)
+        experience = Experience(sequences, logps, reference, scores, rollouts.ended, size, prompts)
         if batch_idx == 0:
             self._gate_start(experience)
-        return experience, self._describe(experience, scores, spread.sum(), rollouts.logps, batch_idx)
+        return experience, self._describe(experience, raw, spread.sum(), rollouts.logps, batch_idx)
+
+    def noise(self, prompts: int, *counters: int | str) -> Noise:
+        """Random numbers of each completion: places in the global batch decide, whichever process holds a row."""
+        size = self.config.group_size
+        places = self.trainer.global_rank + torch.arange(prompts) * self.trainer.world_size
+        rows = (places[:, None] * size + torch.arange(size)).flatten()
+        return Noise(self.parts.seeds.of("rollout", *counters), rows)
 
     def in_chunks(self, sequences: Sequences, score: Callable[[Sequences], Tensor]) -> Tensor:
         """Per-token values of all rows, (B, T, ...), computed on micro-batches of rows of similar length."""
         return over_rows(sequences, score, self.parts.micro_batch_size)
 
+    def passes(
+        self, sequences: Sequences, columns: Mapping[str, Tensor], batch_idx: int, loss: Loss, *, together: int = 0
+    ) -> dict[str, float]:
+        """`rollout_epochs` passes over a rollout in `minibatches` updates each; returns mean metrics.
+
+        `columns` hold what is known of each row, (B, T) or (B,). Rows of one prompt stay in one minibatch, and in
+        one chunk where `together` says how many neighbours belong together. Minibatches are drawn from the whole
+        rollout, so that they do not depend on the number of processes.
+        """
+        config, rank, world = self.config, self.trainer.global_rank, self.trainer.world_size
+        size = together or config.group_size
+        total = round(float(all_sum(torch.tensor(float(sequences.rows), device=self.device)))) // size
+        updates, sums = config.rollout_epochs * config.minibatches, dict[str, float]()
+        if total < config.minibatches:
+            raise ConfigError(
+                f"algo.minibatches={config.minibatches} updates have only {total} prompts to share",
+                "pass a larger algo.batch_size or fewer algo.minibatches",
+            )
+        for epoch in range(config.rollout_epochs):
+            seed = self.parts.seeds.of("data", "minibatch", batch_idx, epoch)
+            for number, groups in enumerate(minibatches(total, config.minibatches, seed)):
+                rows = own_rows(groups, size, rank, world).to(sequences.ids.device)
+                step = batch_idx * updates + epoch * config.minibatches + number
+                first = epoch == number == 0
+                found = self._minibatch(sequences, columns, rows, step, updates, loss, first, together or 1)
+                for name, value in found.items():
+                    sums[name] = sums.get(name, 0.0) + value
+        return {f"train/{name}": value / updates for name, value in sums.items()}
+
+    def _minibatch(
+        self,
+        sequences: Sequences,
+        columns: Mapping[str, Tensor],
+        rows: Tensor,
+        step: int,
+        updates: int,
+        loss: Loss,
+        first: bool,
+        together: int,
+    ) -> dict[str, float]:
+        empty = len(rows) == 0  # another process has all rows of this minibatch, and waits for this one's gradient
+        if empty:
+            rows = torch.arange(together, device=sequences.ids.device)
+        counted = sequences.completion[rows].sum(-1) * (not empty)
+        totals = all_sum(torch.stack([counted.sum(), torch.tensor(len(rows) * (not empty), device=counted.device)]))
+        cuts = chunks(
+            sequences,
+            columns,
+            rows,
+            totals=(totals[0], totals[1]),
+            first=first and not empty,
+            micro=self.parts.micro_batch_size,
+            group_size=together,
+        )
+        tally: dict[str, Tensor] = {}
+
+        def loss_of(chunk: Chunk) -> Tensor:
+            value, metrics = loss(chunk)
+            for name, part in metrics.items():
+                tally[name] = tally.get(name, torch.zeros((), dtype=torch.float64, device=value.device)) + part.detach()
+            return value * 0 if empty else value
+
+        found, norm = update(self, cuts, loss_of, self.config, step=step, total=self.parts.total * updates)
+        means = {name: float(all_sum(value * (not empty))) for name, value in tally.items()}
+        return {"loss": found, "grad_norm": norm} | means
+
     def _gate_start(self, experience: Experience) -> None:
         """KL must be 0 at the first step: the policy starts at its reference."""
+        if experience.reference_logps is None:
+            return
         mask = experience.sequences.completion
         gap = disagreement(experience.logps, experience.reference_logps, mask, self.policy)
         if gap:
@@ -85,47 +156,50 @@ class RolloutModule(L.LightningModule):
                 "the reference must be an exact copy of the starting policy, both without dropout",
             )
 
-    def gate_ratio(self, logps: Tensor, old_logps: Tensor, mask: Tensor, step: int) -> None:
+    def gate_ratio(self, logps: Tensor, old_logps: Tensor, mask: Tensor) -> None:
         """Policy and rollout policy must agree before the first update, or every ratio is wrong."""
         gap = disagreement(logps, old_logps, mask, self.policy)
         if gap:
             raise TrainingError(
-                f"{self.config.name}: the probability ratio is not 1 before update {step}: log-probabilities differ "
-                f"by {gap}",
+                f"{self.config.name}: the probability ratio is not 1 before update {self.trainer.global_step}: "
+                f"log-probabilities differ by {gap}",
                 "rollout and training must use the same temperature, masks and positions",
             )
 
     def _describe(
-        self, experience: Experience, scores: Tensor, entropy: Any, engine_logps: Tensor, step: int
+        self, experience: Experience, raw: Mapping[str, Tensor], entropy: Any, engine_logps: Tensor, step: int
     ) -> dict[str, float]:
-        mask = experience.sequences.completion
-        kl = sequence_logps(experience.logps - experience.reference_logps, mask)
+        mask, rows = experience.sequences.completion, len(experience.ended)
         drift = (engine_logps - experience.logps)[mask].abs().max()
-        sums = torch.stack(
-            [
-                torch.ones_like(kl).sum(),
-                kl.sum(),
-                (kl**2).sum(),
-                scores.sum(),
-                experience.ended.sum(),
-                mask.sum(),
-                entropy,
-            ]
-        )
-        rows, kl_sum, kl_square, score, ended, tokens, spread = all_sum(sums.double()).tolist()
-        mean_kl = kl_sum / rows
-        error = (max(kl_square / rows - mean_kl**2, 0) / rows) ** 0.5
-        if mean_kl < -(5 * error + 0.01):
-            raise TrainingError(
-                f"{self.config.name}: estimated KL is {mean_kl:.3f} ± {error:.3f} nats at step {step}; KL cannot be "
-                f"negative",
-                "samples do not come from the distribution that is scored: check sampling settings and end tokens",
-            )
-        return {
-            "train/kl": mean_kl,
-            "train/score": score / rows,
-            "train/ended": ended / rows,
-            "train/length": tokens / rows,
+        counted = [torch.tensor(float(rows), device=mask.device), experience.ended.sum(), mask.sum(), entropy]
+        counted += [score.sum() for score in raw.values()]
+        count, ended, tokens, spread, *scores = all_sum(torch.stack([each.double() for each in counted])).tolist()
+        metrics = {
+            "train/score" if name == "reward" else f"train/{name}": s / count
+            for name, s in zip(raw, scores, strict=True)
+        }
+        if experience.reference_logps is not None:
+            metrics |= self._drift(sequence_logps(experience.logps - experience.reference_logps, mask), count, step)
+        return metrics | {
+            "train/ended": ended / count,
+            "train/length": tokens / count,
             "train/entropy": spread / tokens,
             "train/engine_gap": float(drift),
         }
+
+    def _drift(self, kl: Tensor, count: float, step: int) -> dict[str, float]:
+        """Mean KL to the reference in nats a completion, (B,) -> one number; it cannot be negative."""
+        total, square = all_sum(torch.stack([kl.sum(), (kl**2).sum()]).double()).tolist()
+        mean = total / count
+        error = (max(square / count - mean**2, 0) / count) ** 0.5
+        if mean < -(5 * error + 0.01):
+            raise TrainingError(
+                f"{self.config.name}: estimated KL is {mean:.3f} ± {error:.3f} nats at step {step}; KL cannot be "
+                f"negative",
+                "samples do not come from the distribution that is scored: check sampling settings and end tokens",
+            )
+        return {"train/kl": mean}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over the policy."""
+        return adamw(self.config, (self.policy, 1.0))

@@ -8,6 +8,14 @@ import torch
 from torch import Tensor
 
 
+class CompletionLogps(NamedTuple):
+    """Log-probabilities of single completions, summed over tokens, each of shape (B,)."""
+
+    logps: Tensor
+    lengths: Tensor
+    """Completion tokens, the end token included, (B,)."""
+
+
 class PairLogps(NamedTuple):
     """Log-probabilities of both completions of a pair, summed over tokens, each of shape (B,)."""
 
@@ -21,6 +29,21 @@ class PairLogps(NamedTuple):
     def margin(self) -> Tensor:
         """log p(chosen) - log p(rejected), (B,)."""
         return self.chosen - self.rejected
+
+    @property
+    def averaged(self) -> PairLogps:
+        """Mean per token in place of the sum; what has been averaged stays as it is."""
+        one = torch.ones_like(self.chosen_lengths)
+        return PairLogps(self.chosen / self.chosen_lengths, self.rejected / self.rejected_lengths, one, one)
+
+    @property
+    def swapped(self) -> PairLogps:
+        """The pair with the opposite preference."""
+        return PairLogps(self.rejected, self.chosen, self.rejected_lengths, self.chosen_lengths)
+
+    def minus(self, reference: PairLogps) -> tuple[Tensor, Tensor]:
+        """log pi / ref of chosen and of rejected, (B,) each."""
+        return self.chosen - reference.chosen, self.rejected - reference.rejected
 
 
 def upcast(logits: Tensor) -> Tensor:

@@ -75,6 +75,10 @@ class Artefact:
         """Bytes of all files."""
         return sum(self.files.values())
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return name in self.files
+
     def file(self, name: str) -> Path:
         """Path of a file or sub-folder of the artefact; StoreError naming what is there when it has none such."""
         if name in self.files or any(file.startswith(f"{name}/") for file in self.files):

@@ -23,6 +23,7 @@ from alignlab.evaluation import measure_tokens as measures
 from alignlab.evaluation.record import Sample, read_samples, write_samples
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
+from alignlab.rollout.sampler import Sampler
 from alignlab.rollout.texts import texts_of
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.protocol import Stages
@@ -76,9 +77,8 @@ class Evaluator:
 
     def _build(self, artefact: Artefact, label: str, work: Workspace) -> Mapping[str, Any]:
         graph, began = self.graph, time.perf_counter()
-        policy, reference = graph.policy(artefact), graph.policy(graph.sft)
+        sampler, reference = graph.sampler(artefact, self.config.temperature), graph.policy(graph.sft)
         scorers = {name: graph.scorer(scorer) for name, scorer in self.scorers.items()}
-        engine = graph.engine(policy, temperature=self.config.temperature)
         tokens = 0
         for name, prompts in zip(FILES, self.prompts(), strict=True):
             samples: list[Sample] = []
@@ -93,9 +93,10 @@ class Evaluator:
             for start in track(range(0, len(rows), size), f"evaluating {label}"):
                 part = rows[start : start + size]
                 noise = Noise(seed, torch.tensor([row.row for row in part]))
-                rollouts = engine.sample([row.prompt.tolist() for row in part], noise)
+                sources = [row.source for row in part]
+                rollouts = sampler.sample(sources, [row.prompt.tolist() for row in part], noise)
                 numbers = [attempts[row.row] for row in part]
-                samples += self._samples([row.source for row in part], numbers, rollouts, policy, reference, scorers)
+                samples += self._samples(sources, numbers, rollouts, sampler, reference, scorers)
             tokens += sum(sample.length for sample in samples)
             write_samples(work.out / name, samples)
         return {"sampled_tokens": tokens, "judge": self.judge_name, "seconds": round(time.perf_counter() - began, 1)}
@@ -106,15 +107,12 @@ class Evaluator:
         prompts: Sequence[Prompt],
         attempts: Sequence[int],
         rollouts: Rollouts,
-        policy: Any,
+        sampler: Sampler,
         reference: Any,
         scorers: Mapping[str, Any],
     ) -> list[Sample]:
         sequences = rollouts.sequences
-        tokens = measures.measure_tokens(policy.completion_logits, reference.completion_logits, sequences)
-        # KL is an expectation under the policy itself: samples at another temperature do not estimate it.
-        known = ("kl", "k1", "k3", "entropy", "logp") if self.config.temperature == 1 else ("entropy", "logp")
-        columns = {name: getattr(tokens, name).tolist() for name in known}
+        columns = self._drift(sampler, reference, sequences)
         for name, scorer in scorers.items():
             columns[name] = over_rows(sequences, scorer).tolist()
         texts, ended = texts_of(rollouts, self.graph.base.tokenizer), rollouts.ended.tolist()
@@ -126,6 +124,15 @@ class Evaluator:
             Sample(prompt=prompt, attempt=attempt, **dict(zip(columns, row, strict=True)))
             for prompt, attempt, row in zip(prompts, attempts, rows, strict=True)
         ]
+
+    def _drift(self, sampler: Sampler, reference: Any, sequences: Any) -> dict[str, list[float]]:
+        """What is known of KL to the reference: exact for each prefix, or a bound that is the same for every reply."""
+        if sampler.kl_bound is not None:
+            return {"kl": [sampler.kl_bound] * sequences.rows} if self.config.temperature == 1 else {}
+        tokens = measures.measure_tokens(sampler.completion_logits, reference.completion_logits, sequences)
+        # KL is an expectation under the policy itself: samples at another temperature do not estimate it.
+        known = ("kl", "k1", "k3", "entropy", "logp") if self.config.temperature == 1 else ("entropy", "logp")
+        return {name: getattr(tokens, name).tolist() for name in known}
 
     def _verdicts(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Any]:
         if self.judge_name is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from alignlab import registry
 from alignlab.config import RunConfig
+from alignlab.data.module import mismatch
 from alignlab.data.rows import read_pairs
 from alignlab.data.schema import Label, Pair, Split
 from alignlab.data.tokens import (
@@ -28,9 +29,10 @@ from alignlab.method import Data, Method, MethodConfig
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.rollout.engine import build_engine
+from alignlab.rollout.sampler import Sampler
 from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
-from alignlab.stages import preferences, reference
+from alignlab.stages import preferences, reference, sampled
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
@@ -66,7 +68,7 @@ class Graph:
 
     def _check_data(self) -> None:
         """Fail before any stage when the method needs scorers or labels that nothing here gives."""
-        needs = self.method.needs
+        needs = self.settings.algo.needs(self.method.needs)
         strange = sorted(set(needs.scorers) - {"reward"})
         if strange:
             raise PluginError(
@@ -138,24 +140,48 @@ class Graph:
         label = "reward model, held-out labels" if held_out else "reward model"
         return self.trained(self.settings.stages.reward, label, self.settings.stage_seeds, part)
 
-    @cached_property
-    def reference_logps(self) -> Artefact:
-        """Token log-probabilities of the training pairs under the SFT policy."""
-        fields = {"policy": self.sft.content, "load": self.base.loading, **self.pair_fields(Split.TRAIN)}
+    def reference_logps(self, view: Data = Data.PAIRS, *, mismatched: bool = False) -> Artefact:
+        """Token log-probabilities of the training rows of a view under the SFT policy."""
+        return self._once(f"reference-{view}-{mismatched}", lambda: self._reference_logps(view, mismatched))
+
+    def _reference_logps(self, view: Data, mismatched: bool) -> Artefact:
+        fields = {"policy": self.sft.content, "load": self.base.loading, **self.row_fields(view, Split.TRAIN)}
+        if mismatched:
+            fields["mismatched"] = True
 
         def build(work: Workspace) -> Mapping[str, Any]:
-            rows = self.pair_rows(Split.TRAIN)
+            rows = self.mismatched_rows() if mismatched else self._completions(view)
             policy = self.policy(self.sft)
-            return reference.write_reference(policy, rows, work.out, batch=SCORING_ROWS, pad_id=self.base.pad_id)
+            return reference.write_reference(policy, rows, work.out, batch=2 * SCORING_ROWS, pad_id=self.base.pad_id)
 
-        return self.store.produce(self.key("reference", fields, reference), build, label="reference log-probs")
+        what = " of mismatched labels" if mismatched else "" if view is Data.PAIRS else f" of {view}"
+        return self.store.produce(self.key("reference", fields, reference), build, label=f"reference log-probs{what}")
+
+    def _completions(self, view: Data) -> list[reference.Row]:
+        if view is Data.LABELS:
+            return [(row.prompt, row.completion) for row in self.label_rows(Split.TRAIN)]
+        rows = self.pair_rows(Split.TRAIN)
+        return [(row.prompt, side) for row in rows for side in (row.chosen, row.rejected)]
+
+    def mismatched_rows(self) -> list[reference.Row]:
+        """Prompts of the training labels, each with a completion of another prompt."""
+        longest = self.base.limits().max_length
+        return self._once("mismatched", lambda: mismatch(self.label_rows(Split.TRAIN), longest))
 
     @cached_property
     def policy_of_method(self) -> Artefact:
         """What the run is about."""
         config = self.settings.algo
         label = f"{config.name}, seed {self.settings.seed}"
+        if self.method.sampler:
+            job = Trained(self, self.method, config, label, self._method_seeds(), Split.TRAIN)
+            return self.store.produce(sampled.key(job), lambda work: sampled.build(job, work), label=label)
         return self.trained(config, label, self._method_seeds())
+
+    def sampler(self, artefact: Artefact, temperature: float) -> Sampler:
+        """What to sample from: a stored policy, or the run's own method where it acts at inference."""
+        job = Trained(self, self.method, self.settings.algo, "", self._method_seeds(), Split.TRAIN)
+        return sampled.sampler(self, artefact, job, temperature)
 
     def _method_seeds(self) -> Seeds:
         """A method that starts from nothing is a stage, and moves with the other stages."""
@@ -187,6 +213,13 @@ class Graph:
         """What a stage that reads tokenised pairs depends on."""
         base = self.base
         return {"pairs": self.preferences.content, "part": part, "template": base.template, "limits": base.limits()}
+
+    def row_fields(self, view: Data, part: Split) -> dict[str, Any]:
+        """What a stage that reads tokenised rows with completions depends on."""
+        if view is Data.PAIRS or (view is Data.LABELS and self.labels_from_pairs):
+            return {**({} if view is Data.PAIRS else {"view": view}), **self.pair_fields(part)}
+        rows = self.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
+        return {"view": view, **rows, "template": self.base.template, "limits": self.base.limits()}
 
     def stored_pairs(self, part: Split) -> list[Pair]:
         """Text pairs of a part."""
@@ -264,16 +297,16 @@ class Graph:
             policy.model, sampling, self.base.end_ids, self.base.pad_id, kind=kind or rollout.engine.value
         )
 
-    def reward_function(self) -> Any:
-        """The reward that the configuration names, ready to score rollouts."""
+    def scorer_function(self, name: str) -> Any:
+        """A declared scorer, ready to score rollouts; `reward` is what the configuration names."""
         component = registry.component("rewards", self.settings.reward.kind)
         if component.name == "gold" and self.source.judge() is None:
             raise ConfigError(f"data={self.settings.data.source} has no gold score", "pass reward=learned")
         scorer = self.scorer(self.reward()) if component.name == "learned" else None
         return component.load()(scorer=scorer, source=self.source, tokenizer=self.base.tokenizer)
 
-    def reward_address(self) -> dict[str, Any]:
-        """What a stage that trains against the reward depends on."""
+    def scorer_address(self, name: str) -> dict[str, Any]:
+        """What a stage that uses a declared scorer depends on."""
         kind = self.settings.reward.kind
         address = {"kind": kind, "code": source_hashes(registry.component("rewards", kind).target)}
         if kind == "learned":

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from alignlab.config import RunConfig
 from alignlab.data.schema import Pair, Split
 from alignlab.data.tokens import PairTokens
+from alignlab.method import Data, MethodConfig
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.seeding import Seeds
@@ -32,9 +33,17 @@ class Stages(Protocol):
     def sft(self) -> Artefact:
         """The supervised policy."""
 
-    @property
-    def reference_logps(self) -> Artefact:
-        """Log-probabilities of the training pairs under it."""
+    def reference_logps(self, view: Data = Data.PAIRS, *, mismatched: bool = False) -> Artefact:
+        """Log-probabilities of the training rows of a view under it."""
+
+    def mismatched_rows(self) -> list[Any]:
+        """Prompts of the training labels, each with a completion of another prompt."""
+
+    def trained(self, config: MethodConfig, label: str, seeds: Seeds, part: Split = Split.TRAIN) -> Artefact:
+        """The result of training any method."""
+
+    def row_fields(self, view: Data, part: Split) -> dict[str, Any]:
+        """What tokenised rows of a view depend on."""
 
     def reward(self, part: Split = Split.TRAIN) -> Artefact:
         """A reward model, by the part of the labels it was trained on."""
@@ -63,10 +72,13 @@ class Stages(Protocol):
     def engine(self, policy: Policy, *, temperature: float = 1.0, kind: str | None = None) -> Any:
         """What samples from a policy."""
 
-    def reward_function(self) -> Any:
-        """The reward that the configuration names."""
+    def sampler(self, artefact: Artefact, temperature: float) -> Any:
+        """What to sample from: a stored policy, or the run's own method where it acts at inference."""
 
-    def reward_address(self) -> dict[str, Any]:
+    def scorer_function(self, name: str) -> Any:
+        """A declared scorer, ready to score rollouts."""
+
+    def scorer_address(self, name: str) -> dict[str, Any]:
         """What identifies it in a key."""
 
     def source_address(self, view: str = "all") -> dict[str, Any]:

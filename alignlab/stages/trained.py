@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
 
-from alignlab.config import Keep
-from alignlab.data.module import PreferenceData
+from alignlab.config import Keep, named_objective
+from alignlab.data.loader import Batches
+from alignlab.data.module import Collator, PreferenceData
 from alignlab.data.schema import Split
 from alignlab.errors import ConfigError
-from alignlab.method import Data, Method, MethodConfig, OfflineConfig, OnlineConfig, Output, Reference
+from alignlab.method import Data, Method, MethodConfig, OnlineConfig, Output, PairConfig, Reference
 from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.models.scorer import Scorer
+from alignlab.modules.objective import PairObjective
 from alignlab.seeding import Seeds
 from alignlab.stages import scoring, training
+from alignlab.stages.artefact import Artefact
 from alignlab.stages.files import sync_tree
 from alignlab.stages.key import StageKey
 from alignlab.stages.protocol import Stages
 from alignlab.stages.reference import FILE as REFERENCE_FILE
-from alignlab.stages.reference import read_reference
+from alignlab.stages.reference import paired, read_reference
 from alignlab.stages.store import Workspace
 
+ENDLESS = 1 << 40
+"""More steps than any run takes."""
 STREAMS = ("init", "data", "dropout")
 """Seed streams that every training reads; those that sample read `rollout` too."""
 
@@ -40,6 +45,7 @@ class Trained:
     ) -> None:
         self.graph, self.method, self.config = graph, method, config
         self.label, self.seeds, self.part = label, seeds, part
+        self.needs = config.needs(method.needs)
 
     @property
     def select(self) -> bool:
@@ -50,10 +56,9 @@ class Trained:
     @cached_property
     def key(self) -> StageKey:
         """Address of the result. The preset's name is a label and does not count."""
-        graph, needs, run = self.graph, self.method.needs, self.graph.settings
-        settings = {name: value for name, value in asdict(self.config).items() if name != "name"}
+        graph, needs, run = self.graph, self.needs, self.graph.settings
         fields: dict[str, Any] = {
-            "algo": settings,
+            "algo": self.own_settings,
             "base": graph.base.address,
             "seeds": self.seeds.key(*STREAMS, *(("rollout",) if needs.rollouts else ())),
             "precision": run.trainer.precision,
@@ -61,23 +66,55 @@ class Trained:
             "processes": run.trainer.devices,
             "data": self._data_address(),
         }
-        if needs.sft:
-            fields["start"] = graph.sft.content
-        if needs.reference is Reference.LOGPS:
-            fields["reference"] = graph.reference_logps.content
-        if needs.scorers:
-            fields["reward"] = graph.reward_address()
-        if needs.rollouts:
-            fields |= graph.sampling_fields()
+        fields |= self._needed()
         if self.select:
             fields["selected"] = self._selection_address()
         kind = "policy"
         if self.method.output is Output.SCORER:
             kind, fields["calibration"] = "scorer", self._calibration_address()
-        return graph.key(kind, fields, self.method.module, training, scoring, "alignlab.stages.trained")
+        code = (*self.method.code(), *(self._objective[0].code() if self._objective else ()))
+        return graph.key(kind, fields, *dict.fromkeys(code), training, scoring, "alignlab.stages.trained")
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """What the method was told. A preset's name is a label and does not count."""
+        return {name: value for name, value in asdict(self.config).items() if name not in ("name", "policy")}
+
+    def _needed(self) -> dict[str, Any]:
+        """What the parts that the method declares depend on."""
+        graph, needs, fields = self.graph, self.needs, dict[str, Any]()
+        if needs.sft:
+            fields["start"] = self.start.content
+        if needs.reference is Reference.LOGPS:
+            fields["reference"] = graph.reference_logps(needs.data).content
+        if needs.auxiliary is not None:
+            fields["auxiliary"] = self._view_address(needs.auxiliary)
+        if needs.mismatched:
+            fields["mismatched"] = True
+        if needs.rollouts:
+            fields |= graph.sampling_fields()
+        return fields | self.scorer_addresses()
+
+    def scorer_addresses(self) -> dict[str, Any]:
+        """What the declared scorers depend on, by name."""
+        return {name: self.graph.scorer_address(name) for name in self.needs.scorers}
+
+    def scorers(self) -> dict[str, Any]:
+        """The declared scorers, ready to score rollouts."""
+        return {name: self.graph.scorer_function(name) for name in self.needs.scorers}
+
+    @cached_property
+    def _objective(self) -> tuple[Method, PairConfig] | None:
+        """The pair objective of the method, or the one that its settings name."""
+        if self.method.objective:
+            return self.method, self.config  # type: ignore[return-value]
+        return named_objective(self.config)
 
     def _data_address(self) -> dict[str, Any]:
-        graph, view = self.graph, self.method.needs.data
+        return self._view_address(self.needs.data)
+
+    def _view_address(self, view: Data) -> dict[str, Any]:
+        graph = self.graph
         if view is Data.PAIRS or (view is Data.LABELS and graph.labels_from_pairs):
             return {"view": view, **graph.pair_fields(self.part)}
         rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
@@ -106,44 +143,70 @@ class Trained:
             **graph.sampling_fields(),
         }
 
-    def rows(self) -> list[Any]:
-        """Tokenised training rows of the view the method declares."""
+    def rows(self, view: Data | None = None) -> list[Any]:
+        """Tokenised training rows of a view, by default the one the method declares."""
         views = {
             Data.PAIRS: lambda: self.graph.pair_rows(self.part),
             Data.DEMONSTRATIONS: self.graph.demonstration_rows,
             Data.LABELS: lambda: self.graph.label_rows(self.part),
             Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
         }
-        rows: list[Any] = views[self.method.needs.data]()
+        rows: list[Any] = views[view or self.needs.data]()
         return rows
 
     def data(self) -> PreferenceData:
         """Batches of the whole run."""
-        config, reference = self.config, None
-        if self.method.needs.reference is Reference.LOGPS:
-            reference = read_reference(self.graph.reference_logps.file(REFERENCE_FILE))
+        config, graph, needs = self.config, self.graph, self.needs
+        steps = config.steps if isinstance(config, OnlineConfig) else None
         return PreferenceData(
-            self.method.needs.data,
+            needs.data,
             self.rows(),
-            config.batch_size,
+            config.batch_size // (config.group_size if isinstance(config, OnlineConfig) else 1),
             seeds=self.seeds,
-            epochs=config.epochs if isinstance(config, OfflineConfig) else None,
-            steps=config.steps if isinstance(config, OnlineConfig) else None,
-            pad_id=self.graph.base.pad_id,
-            reference=reference,
+            epochs=None if steps else config.epochs,  # type: ignore[attr-defined]
+            steps=steps,
+            pad_id=graph.base.pad_id,
+            reference=self._stored_reference(),
+            mismatched=graph.mismatched_rows() if needs.mismatched else None,
+            mismatched_reference=self._stored_reference(mismatched=True) if needs.mismatched else None,
         )
+
+    def _stored_reference(self, *, mismatched: bool = False) -> Any:
+        if self.needs.reference is not Reference.LOGPS:
+            return None
+        stored = self.graph.reference_logps(self.needs.data, mismatched=mismatched)
+        values = read_reference(stored.file(REFERENCE_FILE))
+        return paired(values) if self.needs.data is Data.PAIRS else values
+
+    def _auxiliary(self) -> Callable[[int, int, int], Any] | None:
+        """Batch `step` of an endless stream of the second view, and of it the share of one process."""
+        view = self.needs.auxiliary
+        if view is None:
+            return None
+        collate = Collator(self.graph.base.pad_id).view(view)
+
+        @cache
+        def stream(rank: int, world: int) -> Batches[Any, Any]:
+            size = max(world, self.config.batch_size)
+            return Batches(self.rows(view), collate, size, seeds=self.seeds, steps=ENDLESS, rank=rank, world=world)
+
+        return lambda step, rank, world: stream(rank, world).batch(step)
+
+    @cached_property
+    def start(self) -> Artefact:
+        """What training starts from: the SFT policy, or the result of the method that the settings name."""
+        config = getattr(self.config, "policy", None) if self.needs.policy else None
+        return self.graph.sft if config is None else self.graph.trained(config, config.name, self.seeds, self.part)
 
     def parts(self, total: int) -> Parts:
         """Exactly the models that the method declares."""
-        graph, needs, run = self.graph, self.method.needs, self.graph.settings
+        graph, needs, run = self.graph, self.needs, self.graph.settings
         model = self._model()
-        reference = engine = reward = new_value = None
+        reference = engine = new_value = None
         if needs.reference is Reference.MODEL:
             reference = Frozen(graph.base.stored_policy(graph.sft.file("model")))
         if needs.rollouts:
             engine, new_value = graph.engine(model), self._new_value
-        if "reward" in needs.scorers:
-            reward = graph.reward_function()
         return Parts(
             method=self.method.name,
             model=model,
@@ -152,18 +215,23 @@ class Trained:
             micro_batch_size=run.trainer.micro_batch_size,
             log_every=1 if isinstance(self.config, OnlineConfig) else run.trainer.log_every,
             total=total,
+            end_ids=graph.base.end_ids,
+            pad_id=graph.base.pad_id,
             _reference=reference,
-            _scorers={"reward": reward} if reward is not None else {},
+            _scorers=self.scorers(),
             _engine=engine,
             _new_value=new_value,
+            _new_engine=graph.engine if needs.rollouts else None,
+            _objective=PairObjective(*self._objective) if self._objective else None,
+            _auxiliary=self._auxiliary(),
         )
 
     def _model(self) -> Any:
         graph = self.graph
         if self.method.output is Output.SCORER:
             seed = self.seeds.of("init", "head", self.part.value)
-            return graph.base.new_scorer(graph.sft.file("model"), seed)
-        return graph.base.stored_policy(graph.sft.file("model")) if self.method.needs.sft else graph.base.fresh()
+            return graph.base.new_scorer(self.start.file("model"), seed)
+        return graph.base.stored_policy(self.start.file("model")) if self.needs.sft else graph.base.fresh()
 
     def _new_value(self, start: str) -> Scorer:
         """A trainable value model from the reward model's weights or the SFT policy's with a fresh head."""

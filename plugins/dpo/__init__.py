@@ -8,7 +8,7 @@ METHOD = Method(
     name="dpo",
     summary="classify pairs by implicit reward; no reward model, no sampling",
     config=DPOConfig,
-    module="alignlab.plugins.dpo.module:DPOModule",
+    objective="alignlab.plugins.dpo.loss:dpo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.dpo.conf",
     equation="L = - log sigmoid(beta [log pi/ref(y_w | x) - log pi/ref(y_l | x)])",

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from alignlab.method import OfflineConfig, param
+from alignlab.method import PairConfig, param
 
 
 @dataclass(kw_only=True)
-class DPOConfig(OfflineConfig):
+class DPOConfig(PairConfig):
     """One hyper-parameter, and one for noisy labels."""
 
     method: str = "dpo"

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from alignlab.numerics.logps import PairLogps
-from alignlab.numerics.preference import bradley_terry
+from alignlab.numerics.preference import PairTerms, bradley_terry
 
 
 def dpo_margin(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tensor:
@@ -14,14 +14,12 @@ def dpo_margin(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tenso
     return beta * (policy.margin - reference.margin)
 
 
-def dpo_loss(margin: Tensor, *, probability: Tensor | float = 1.0, label_smoothing: float = 0.0) -> Tensor:
+def dpo_loss(policy: PairLogps, reference: PairLogps, *, beta: float, label_smoothing: float = 0.0) -> PairTerms:
     """Negative log-likelihood of the preference under the implicit reward: (B,) -> (B,).
 
-        q    = p (1 - eps) + (1 - p) eps
-        loss = -q log sigmoid(z) - (1 - q) log sigmoid(-z)
+        loss = -(1 - eps) log sigmoid(z) - eps log sigmoid(-z)
 
-    Eq. 7 of arXiv 2305.18290 at p = 1, eps = 0; eps > 0 is conservative DPO, for labels wrong with probability
-    eps; p < 1 are soft labels, (B,).
+    Eq. 7 of arXiv 2305.18290 at eps = 0; eps > 0 is conservative DPO, for labels wrong with probability eps.
     """
-    believed = probability * (1 - label_smoothing) + (1 - probability) * label_smoothing
-    return bradley_terry(margin, believed)
+    margin = dpo_margin(policy, reference, beta=beta)
+    return PairTerms(bradley_terry(margin, 1 - label_smoothing), margin)

@@ -12,8 +12,7 @@ class PPOConfig(OnlineConfig):
 
     method: str = "ppo"
     name: str = "ppo"
-    ppo_epochs: int = param(4, "Passes over each rollout.", low=1)
-    minibatches: int = param(1, "Updates in one pass.", low=1)
+    rollout_epochs: int = param(4, "Passes over each rollout.", low=1)
     clip: float = param(0.2, "Ratios further than this from 1 earn nothing.", low=0, open_low=True)
     value_clip: float = param(0.2, "The same for the change of a value; 0 switches it off.", low=0)
     value_coef: float = param(0.1, "Weight of the value loss; AdamW undoes most of it: see value_lr_scale.", low=0)
@@ -37,9 +36,4 @@ class PPOConfig(OnlineConfig):
         if self.kl_target is not None and self.beta == 0:
             raise ConfigError(
                 f"algo.kl_target={self.kl_target} cannot move algo.beta=0, which it multiplies", "pass algo.beta=0.05"
-            )
-        if self.batch_size % self.minibatches:
-            raise ConfigError(
-                f"algo.batch_size={self.batch_size} does not divide into algo.minibatches={self.minibatches}",
-                "choose a divisor",
             )

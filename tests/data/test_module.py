@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from alignlab.data.batch import DemonstrationBatch, LabelBatch, PairBatch, PromptBatch
-from alignlab.data.module import PreferenceData, batches_once, pair_reference
+from alignlab.data.module import PreferenceData, batches_once
 from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt
 from alignlab.data.tokens import (
     Limits,
@@ -101,8 +101,8 @@ def test_stored_references_come_back_on_their_tokens(views, view):
     for batch in batches_once(view, rows, 3):
         # A value that names the row and the token, so that any misplacement shows.
         logps = batch.sequences.ids * 1.0 + 1000 * batch.sequences.attention.cumsum(-1)
-        pairs = pair_reference(batch, logps) if view is Data.PAIRS else batch.sequences.gather(logps)
-        stored.extend(pairs)
+        values = batch.sequences.gather(logps)
+        stored.extend(zip(values[: len(batch)], values[len(batch) :], strict=True) if view is Data.PAIRS else values)
     data = PreferenceData(view, rows, 4, seeds=Seeds(1), epochs=2, reference=stored)
     for batch in data.train_dataloader():
         sequences = batch.sequences

@@ -42,7 +42,7 @@ TINY = [
     "stages.reward.batch_size=32",
     "stages.reward.lr=1e-3",
 ]
-PPO = ["algo=ppo", "algo.steps=4", "algo.batch_size=8", "algo.ppo_epochs=2", "algo.minibatches=2", "algo.lr=1e-3"]
+PPO = ["algo=ppo", "algo.steps=4", "algo.batch_size=8", "algo.rollout_epochs=2", "algo.minibatches=2", "algo.lr=1e-3"]
 DPO = ["algo=dpo", "algo.epochs=1", "algo.batch_size=8", "algo.lr=1e-3"]
 SFT = ["algo=sft", "algo.epochs=2", "algo.batch_size=32", "algo.lr=3e-3"]
 REWARD = ["algo=reward_model", "algo.epochs=2", "algo.batch_size=16", "algo.lr=1e-3"]

@@ -31,7 +31,7 @@ def test_a_rate_that_is_far_too_high(runs: Runs, undisturbed: Undisturbed, algo:
     ("algo", "injury", "where"),
     [
         (PPO, partial(hooks.no_number, "alignlab.plugins.ppo.module", "clipped_policy_loss", 6), "ppo: loss nan"),
-        (DPO, partial(hooks.no_number, "alignlab.plugins.dpo.module", "DPOModule.objective", 3), "dpo: loss nan"),
+        (DPO, partial(hooks.no_number, "alignlab.modules.objective", "PairObjective.__call__", 3), "dpo: loss nan"),
         (SFT, partial(hooks.no_number, "alignlab.plugins.sft.module", "SFTModule.objective", 3), "sft: loss nan"),
     ],
     ids=["ppo", "dpo", "sft"],

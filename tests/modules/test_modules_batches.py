@@ -9,13 +9,12 @@ import lightning as L
 import pytest
 import torch
 from alignlab.plugins.dpo.config import DPOConfig
-from alignlab.plugins.dpo.module import DPOModule
 from alignlab.plugins.reward_model.config import RewardModelConfig
 from alignlab.plugins.reward_model.module import RewardModule
 from alignlab.plugins.sft.config import SFTConfig
 from alignlab.plugins.sft.module import SFTModule
 from doubles import learner, rollouts
-from small import demonstrations, fit, gpt2, gradients, pairs, parts, scorer
+from small import demonstrations, fit, gpt2, gradients, pair_module, pairs, parts, scorer
 
 from alignlab.data.batch import DemonstrationBatch, PairBatch
 from alignlab.models.policy import Policy
@@ -48,7 +47,7 @@ def columns() -> dict[str, torch.Tensor]:
 def dpo(micro: int, order: torch.Tensor) -> Made:
     policy = Policy(gpt2())
     batch = reordered(pairs(ROWS, 0, policy, **columns()), order)
-    return DPOModule(DPOConfig(**UNCLIPPED, label_smoothing=0.1), parts(policy, micro=micro)), batch
+    return pair_module("dpo", DPOConfig(**UNCLIPPED, label_smoothing=0.1), policy, micro=micro), batch
 
 
 def reward(micro: int, order: torch.Tensor) -> Made:

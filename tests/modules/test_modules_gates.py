@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import torch
 from alignlab.plugins.dpo.config import DPOConfig
-from alignlab.plugins.dpo.module import DPOModule
 from alignlab.plugins.ppo.module import PPOModule
 from doubles import Replay, learner, prompts, rollouts
-from small import VOCAB, fit, gpt2, llama, pairs, parts
+from small import VOCAB, fit, gpt2, llama, pair_module, pairs, parts
 
 from alignlab.config import TrainerConfig
 from alignlab.data.batch import Sequences
-from alignlab.errors import ConfigError, TrainingError
+from alignlab.errors import ConfigError, MissingPartError, TrainingError
 from alignlab.models.policy import Policy, TokenOutputs
 from alignlab.modules.gates import disagreement
 from alignlab.modules.pairs import PairModule
@@ -37,8 +36,8 @@ START_GATE = (
 )
 
 
-def dpo(policy: Policy) -> DPOModule:
-    return DPOModule(DPOConfig(lr=1e-3), parts(policy))
+def dpo(policy: Policy) -> PairModule:
+    return pair_module("dpo", DPOConfig(lr=1e-3), policy)
 
 
 @pytest.mark.parametrize("dtype", [F32, F64])
@@ -76,7 +75,7 @@ def test_pairs_are_gated_in_every_micro_batch_of_the_first_step_only() -> None:
     late = pairs(4, 0, policy)
     late.reference[3] -= 1
     with pytest.raises(TrainingError, match="at step 0 the policy's log-probabilities differ"):
-        fit(DPOModule(DPOConfig(lr=1e-3), parts(policy, micro=1)), [late])
+        fit(pair_module("dpo", DPOConfig(lr=1e-3), policy, micro=1), [late])
 
 
 def test_bfloat16_arithmetic_passes_and_a_wrong_model_in_it_does_not() -> None:
@@ -183,7 +182,7 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
     reference, rows = Policy(llama(dtype=F32)), 200
     policy = Policy(llama(dtype=F32))
     first = drawn(reference, rows, 0)
-    module, batch = learner(policy, first, reference=reference, lr=0.02, ppo_epochs=4, total=2, warmup=0.0)
+    module, batch = learner(policy, first, reference=reference, lr=0.02, rollout_epochs=4, total=2, warmup=0.0)
 
     class Later(Replay):
         def sample(self, given: Any, noise: Noise) -> Rollouts:
@@ -205,10 +204,8 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
 
 def test_plugins_without_their_one_method_are_told_what_to_write() -> None:
     policy = Policy(llama())
-    with pytest.raises(
-        NotImplementedError, match=re.escape("PairModule must define objective(policy, reference, batch)")
-    ):
-        fit(PairModule(DPOConfig(), parts(policy)), [pairs(2, 0, policy)])
+    with pytest.raises(MissingPartError, match="uses parts.objective but does not declare it"):
+        PairModule(DPOConfig(), parts(policy))
     module, _ = learner(policy, rollouts(policy, 3), reference=Policy(llama()))
     bare = RolloutModule(module.config, module.parts)
     bare.configure_optimizers = lambda: torch.optim.SGD(policy.parameters())

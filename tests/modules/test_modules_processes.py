@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 from alignlab.plugins.dpo.config import DPOConfig
-from alignlab.plugins.dpo.module import DPOModule
 from alignlab.plugins.reward_model.config import RewardModelConfig
 from alignlab.plugins.reward_model.module import RewardModule
 from alignlab.plugins.sft.config import SFTConfig
 from alignlab.plugins.sft.module import SFTModule
 from doubles import learner, rollouts
 from lightning.pytorch.callbacks import Callback
-from small import Rows, gpt2, gradients, parts, scorer, texts, weights
+from small import Rows, gpt2, gradients, pair_module, parts, scorer, texts, weights
 
 from alignlab.config import TrainerConfig
 from alignlab.data.batch import pad
@@ -81,7 +80,7 @@ def dpo() -> Made:
     reference = [pad(side, 0) for side in sides]
     with torch.no_grad():
         logps = [sequences.gather(policy(sequences).logps) for sequences in reference]
-    module = DPOModule(DPOConfig(**SETTINGS), parts(policy, micro=2, total=2))
+    module = pair_module("dpo", DPOConfig(**SETTINGS), policy, micro=2, total=2)
     return module, data(Data.PAIRS, rows, list(zip(*logps, strict=True)))
 
 

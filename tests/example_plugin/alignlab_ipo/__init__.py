@@ -8,7 +8,7 @@ METHOD = Method(
     name="ipo_example",
     summary="regress the log-ratio margin of pairs onto a constant",
     config=IPOConfig,
-    module="alignlab_ipo.module:IPOModule",
+    objective="alignlab_ipo.loss:ipo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab_ipo.conf",
     equation="L = (log pi/ref(y_w | x) - log pi/ref(y_l | x) - 1 / (2 beta))^2",

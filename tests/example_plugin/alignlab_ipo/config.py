@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from alignlab.method import OfflineConfig, param
+from alignlab.method import PairConfig, param
 
 
 @dataclass(kw_only=True)
-class IPOConfig(OfflineConfig):
+class IPOConfig(PairConfig):
     """One hyper-parameter."""
 
     method: str = "ipo_example"
