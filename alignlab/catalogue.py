@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alignlab import registry
-from alignlab.config import preset_values
+from alignlab.config import preset_config, preset_values
 from alignlab.method import Method, Reference, interval
 from alignlab.tracking.console import results
 
@@ -70,10 +70,17 @@ def _one(method: Method) -> None:
     results.print(_parameters(method))
     if method.conventions:
         results.print(Text("conventions", style="bold"))
-        results.print(_pairs(method.conventions))
+        results.print(_pairs(conventions(method)))
     if method.failures:
         results.print(Text("\nknown failure modes", style="bold"))
         results.print(_pairs({f"{number}": text for number, text in enumerate(method.failures, 1)}))
+
+
+def conventions(method: Method) -> dict[str, str]:
+    """What one name hides elsewhere, under the settings of the preset that bears the method's name."""
+    return (
+        method.described(preset_config(method.name)) if method.name in registry.presets() else dict(method.conventions)
+    )
 
 
 def _pairs(rows: Mapping[str, str]) -> Table:

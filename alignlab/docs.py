@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignlab import registry
-from alignlab.catalogue import needs, parameters
+from alignlab.catalogue import conventions, needs, parameters
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.method import Method
 from alignlab.tracking.console import results
@@ -95,7 +95,7 @@ def _section(method: Method) -> str:
         f"- paper: {_link(method)}",
         f"- needs: {', '.join(needs(method))}",
         f"- names: {', '.join(f'`algo={preset}`' for preset in presets)}",
-        *(f"- {name}: {text}" for name, text in method.conventions.items()),
+        *(f"- {name}: {text}" for name, text in conventions(method).items()),
         "\n| `algo.` | default | range | meaning | search |\n|---|---|---|---|---|",
     ]
     for row in parameters(method):

@@ -47,7 +47,8 @@ class PairObjective:
         weights = mask
         if self.config.tail_weight < 1:
             shorter = torch.minimum(*lengths.chunk(2)).repeat(2)[:, None]
-            weights = torch.where(mask.cumsum(-1) <= shorter, 1.0, self.config.tail_weight) * mask
+            tail = torch.full_like(token_logps, self.config.tail_weight)
+            weights = torch.where(mask.cumsum(-1) <= shorter, torch.ones_like(tail), tail) * mask
         summed = sequence_logps(token_logps, weights)
         pair = PairLogps(*summed.chunk(2), *lengths.to(summed.dtype).chunk(2))
         return pair.averaged if self.config.length_normalised else pair

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from alignlab.errors import TrainingError
-from alignlab.method import MethodConfig
+from alignlab.method import TrainedConfig
 
 T = TypeVar("T")
 
 
-def adamw(config: MethodConfig, *models: tuple[nn.Module, float]) -> torch.optim.AdamW:
+def adamw(config: TrainedConfig, *models: tuple[nn.Module, float]) -> torch.optim.AdamW:
     """AdamW over (model, learning-rate factor) groups; rates are set before each update.
 
     The gradient of each model is clipped on its own, so that a steep value loss cannot slow the policy.
@@ -33,7 +33,7 @@ def adamw(config: MethodConfig, *models: tuple[nn.Module, float]) -> torch.optim
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
 
 
-def learning_rate(config: MethodConfig, step: int, total: int) -> float:
+def learning_rate(config: TrainedConfig, step: int, total: int) -> float:
     """Rate at update `step` of `total`: linear warm-up, then constant, linear or cosine decay towards 0."""
     warmup = max(1, math.ceil(config.warmup * total)) if config.warmup else 0
     if step < warmup:
@@ -75,7 +75,7 @@ def update(
     module: L.LightningModule,
     chunks: Sequence[T],
     loss_of: Callable[[T], Tensor],
-    config: MethodConfig,
+    config: TrainedConfig,
     *,
     step: int,
     total: int,

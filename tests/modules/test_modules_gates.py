@@ -204,7 +204,7 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
 
 def test_plugins_without_their_one_method_are_told_what_to_write() -> None:
     policy = Policy(llama())
-    with pytest.raises(MissingPartError, match="uses parts.objective but does not declare it"):
+    with pytest.raises(MissingPartError, match=r"uses parts\.objective but does not declare it"):
         PairModule(DPOConfig(), parts(policy))
     module, _ = learner(policy, rollouts(policy, 3), reference=Policy(llama()))
     bare = RolloutModule(module.config, module.parts)
