@@ -19,8 +19,12 @@ METHOD = Method(
         "Drifts far for the reward it gains when pairs are not from its own samples.",
     ),
     conventions={
-        "reduction": "sum over completion tokens, mean over pairs",
-        "reference": "SFT policy, log-probabilities cached",
-        "label_smoothing": "conservative DPO",
+        "reduction": "log-ratios summed over completion tokens, or their means, mean over pairs",
+        "means per token": "{length_normalised}",
+        "tail": "tokens past the shorter completion of a pair count {tail_weight}",
+        "reference": "SFT policy; updates between its moves towards the policy: {reference_every} (0: never)",
+        "label_smoothing": "{label_smoothing}, conservative DPO",
+        "pair weight": "by the policy's own likelihood: {on_policy_weight}",
+        "likelihood of chosen": "{sft_weight} x mean over its tokens, added",
     },
 )

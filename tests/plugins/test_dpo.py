@@ -8,24 +8,25 @@ import re
 import pytest
 import torch
 from alignlab.plugins.dpo.config import DPOConfig
-from alignlab.plugins.dpo.loss import dpo_loss, dpo_margin
-from alignlab.plugins.dpo.module import DPOModule
-from small import fit, gpt2, gradients, pairs, parts
+from alignlab.plugins.dpo.loss import dpo_loss
+from small import fit, gpt2, gradients, pair_module, pairs
 
+from alignlab import registry
 from alignlab.errors import ConfigError
 from alignlab.models.policy import Policy
+from alignlab.modules.objective import PairObjective
 from alignlab.numerics.logps import PairLogps
 
 F64 = torch.float64
 
 
-def pair(chosen: float, rejected: float, *, grad: bool = False) -> PairLogps:
-    sides = (torch.tensor([x], dtype=F64, requires_grad=grad) for x in (chosen, rejected))
+def pair(chosen: float, rejected: float, *, grad: bool = False, dtype: torch.dtype = F64) -> PairLogps:
+    sides = (torch.tensor([x], dtype=dtype, requires_grad=grad) for x in (chosen, rejected))
     return PairLogps(*sides, torch.tensor([4.0]), torch.tensor([9.0]))
 
 
 def loss(policy: PairLogps, reference: PairLogps, beta: float, label_smoothing: float = 0.0) -> torch.Tensor:
-    return dpo_loss(dpo_margin(policy, reference, beta=beta), label_smoothing=label_smoothing)
+    return dpo_loss(policy, reference, beta=beta, label_smoothing=label_smoothing).loss
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
@@ -34,8 +35,9 @@ def loss(policy: PairLogps, reference: PairLogps, beta: float, label_smoothing: 
 def test_matches_closed_form(beta: float, eps: float, chosen: float, rejected: float) -> None:
     z = beta * ((chosen - -4.0) - (rejected - -5.0))
     expected = (1 - eps) * math.log(1 + math.exp(-z)) + eps * math.log(1 + math.exp(z))
-    found = loss(pair(chosen, rejected), pair(-4.0, -5.0), beta, eps).item()
-    assert found == pytest.approx(expected, abs=1e-14)
+    terms = dpo_loss(pair(chosen, rejected), pair(-4.0, -5.0), beta=beta, label_smoothing=eps)
+    assert terms.loss.item() == pytest.approx(expected, abs=1e-14)
+    assert terms.implicit_margin.item() == pytest.approx(z, abs=1e-15)
 
 
 @pytest.mark.parametrize("eps", [0.0, 0.2])
@@ -44,9 +46,10 @@ def test_is_log_two_where_policy_equals_reference(eps: float) -> None:
     assert loss(same, same, 0.1, eps).item() == pytest.approx(math.log(2), abs=1e-15)
 
 
-def test_without_smoothing_conservative_dpo_is_dpo() -> None:
-    margin = torch.linspace(-5, 5, 11, dtype=F64)
-    torch.testing.assert_close(dpo_loss(margin, label_smoothing=0.0), dpo_loss(margin), rtol=0, atol=0)
+@pytest.mark.parametrize("z", [-5.0, -1.0, 0.0, 1.0, 5.0])
+def test_without_smoothing_conservative_dpo_is_dpo(z: float) -> None:
+    found = loss(pair(z, 0.0), pair(0.0, 0.0), 1.0, 0.0).item()
+    assert found == -torch.nn.functional.logsigmoid(torch.tensor(z, dtype=F64)).item()
 
 
 def test_gradient_weighs_pairs_by_how_wrong_they_are() -> None:
@@ -63,11 +66,11 @@ def test_gradient_of_conservative_dpo_vanishes_where_the_label_noise_is_matched(
     """sigmoid(z) = 1 - eps: beyond it the loss pulls back."""
     z = math.log((1 - eps) / eps)
     for shift, sign in ((0.0, 0), (0.5, 1), (-0.5, -1)):
-        margin = torch.tensor([z + shift], dtype=F64, requires_grad=True)
-        dpo_loss(margin, label_smoothing=eps).sum().backward()
-        expected = 1 / (1 + math.exp(-z - shift)) - (1 - eps)
-        assert margin.grad.item() == pytest.approx(expected, abs=1e-15)
-        assert (abs(margin.grad.item()) < 1e-15) if sign == 0 else (margin.grad.item() * sign > 0)
+        policy = pair(z + shift, 0.0, grad=True)
+        loss(policy, pair(0.0, 0.0), 1.0, eps).sum().backward()
+        slope = policy.chosen.grad.item()
+        assert slope == pytest.approx(1 / (1 + math.exp(-z - shift)) - (1 - eps), abs=1e-15)
+        assert (abs(slope) < 1e-15) if sign == 0 else (slope * sign > 0)
 
 
 def test_derivative_agrees_with_finite_differences() -> None:
@@ -91,12 +94,13 @@ def test_only_differences_between_the_two_completions_count() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-def test_extreme_margins_stay_finite(dtype: torch.dtype) -> None:
-    margin = torch.tensor([-1e5, 1e5], dtype=dtype, requires_grad=True)
-    found = dpo_loss(margin)
+@pytest.mark.parametrize(("margin", "expected", "slope"), [(-1e5, 1e5, -1.0), (1e5, 0.0, 0.0)])
+def test_extreme_margins_stay_finite(dtype: torch.dtype, margin: float, expected: float, slope: float) -> None:
+    policy = pair(margin, 0.0, grad=True, dtype=dtype)
+    found = loss(policy, pair(0.0, 0.0, dtype=dtype), 1.0)
     found.sum().backward()
-    assert found.tolist() == pytest.approx([1e5, 0.0])
-    assert margin.grad.tolist() == pytest.approx([-1.0, 0.0])
+    assert found.item() == pytest.approx(expected)
+    assert policy.chosen.grad.item() == pytest.approx(slope)
 
 
 BETA = 0.3
@@ -112,7 +116,7 @@ def test_first_step_has_loss_log_two_and_half_beta_times_the_difference_of_gradi
     batch = pairs(6, 0, policy)
     chosen, rejected = summed(other, batch)
     (-BETA / 2 * (chosen - rejected).mean()).backward()
-    log = fit(DPOModule(DPOConfig(beta=BETA, max_grad_norm=0.0), parts(policy, micro=4)), [batch])
+    log = fit(pair_module("dpo", DPOConfig(beta=BETA, max_grad_norm=0.0), policy, micro=4), [batch])
     assert log[0]["train/loss"] == pytest.approx(math.log(2), abs=1e-14)
     assert log[0]["train/accuracy"] == 0.5
     assert log[0]["train/margin"] == pytest.approx(0, abs=1e-14)
@@ -124,7 +128,7 @@ def test_first_step_has_loss_log_two_and_half_beta_times_the_difference_of_gradi
 def test_what_is_logged_after_the_first_step_is_what_a_loop_finds() -> None:
     policy, reference = Policy(gpt2()), Policy(gpt2())
     batch = pairs(6, 0, reference)
-    module = DPOModule(DPOConfig(beta=BETA, batch_size=6, lr=1e-2, warmup=0.0), parts(policy, total=2))
+    module = pair_module("dpo", DPOConfig(beta=BETA, batch_size=6, lr=1e-2, warmup=0.0), policy, total=2)
     moved: list[list[float]] = []
     step = module.training_step
 
@@ -151,7 +155,7 @@ def test_identical_completions_teach_nothing() -> None:
     batch = pairs(4, 0, policy)
     half = batch.sequences.select(torch.arange(4).repeat(2))
     same = type(batch)(batch.index, half, batch.reference[torch.arange(4).repeat(2)])
-    fit(DPOModule(DPOConfig(), parts(policy)), [same])
+    fit(pair_module("dpo", DPOConfig(), policy), [same])
     for gradient in gradients(policy).values():
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-13)
 
@@ -174,7 +178,13 @@ def test_settings_out_of_range_are_named(setting: dict[str, float], message: str
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("eps", [0.0, 0.2])
 def test_soft_labels_are_the_expected_loss_over_labels(p: float, eps: float) -> None:
-    margin = torch.tensor([0.7], dtype=F64)
-    right, wrong = (dpo_loss(sign * margin, label_smoothing=eps).item() for sign in (1, -1))
-    found = dpo_loss(margin, probability=torch.tensor([p], dtype=F64), label_smoothing=eps).item()
-    assert found == pytest.approx(p * right + (1 - p) * wrong, abs=1e-14)
+    policy, reference = Policy(gpt2()), Policy(gpt2(1))
+    batch = pairs(4, 0, reference, probability=torch.full((4,), p, dtype=F64))
+    objective = PairObjective(registry.method("dpo"), DPOConfig(beta=BETA, label_smoothing=eps))
+    terms = objective(policy(batch.sequences), batch.reference, batch.sequences, batch.probability)
+    ratios = [(a - b).tolist() for a, b in zip(summed(policy, batch), summed(reference, batch), strict=True)]
+    believed = p * (1 - eps) + (1 - p) * eps
+    for found, w, lo in zip(terms.loss.tolist(), *ratios, strict=True):
+        z = BETA * (w - lo)
+        expected = believed * math.log1p(math.exp(-z)) + (1 - believed) * math.log1p(math.exp(z))
+        assert found == pytest.approx(expected, abs=1e-13)
