@@ -16,7 +16,7 @@ LAYERS = (
     ("errors", "version"),
     ("method", "seeding"),
     ("plugins", "registry"),
-    ("config", "numerics", "stages.files"),
+    ("config", "numerics", "rewards.config", "stages.files"),
     ("data", "worlds"),
     ("models",),
     ("rollout",),
@@ -34,7 +34,7 @@ LAYERS = (
 )
 HEAVY = ("torch", "lightning", "transformers", "datasets", "wandb", "numpy")
 # Names of roles in the stage graph, and words of the vocabulary besides.
-ROLES = {"sft", "reward_model"}
+ROLES = {"sft", "reward_model", "online"}
 SOURCES = sorted([*(ROOT / "alignlab").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 CORE = sorted((ROOT / "alignlab").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
