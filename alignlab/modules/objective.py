@@ -73,7 +73,7 @@ class PairObjective:
         """
         policy = self.logps(outputs.logps, sequences)
         fixed = None if reference is None or not self.referenced else self.logps(reference, sequences)
-        terms = self._expected(policy, fixed, probability, context or {})
+        terms = self.terms(policy, fixed, probability, context or {})
         loss = terms.loss
         if self.config.on_policy_weight:
             loss = loss * on_policy_weight(outputs, sequences)
@@ -81,19 +81,15 @@ class PairObjective:
             loss = loss + self.config.sft_weight * _imitation(outputs.logps, sequences, probability)
         return PairTerms(loss, terms.implicit_margin.detach())
 
-    def _expected(
+    def terms(
         self, policy: PairLogps, reference: PairLogps | None, probability: Tensor | None, context: Mapping[str, Tensor]
     ) -> PairTerms:
         """The loss, averaged over both orders of a pair where its label is soft."""
         terms: PairTerms = self._loss(*self._given(policy, reference), **context)
         if probability is None:
             return terms
-        if context:
-            raise PluginError(
-                "soft labels have no meaning for an objective that compares pairs of a batch", "use hard labels"
-            )
         swapped = self._given(policy.swapped, None if reference is None else reference.swapped)
-        other: PairTerms = self._loss(*swapped)
+        other: PairTerms = self._loss(*swapped, **_swapped(context))
         return PairTerms(probability * terms.loss + (1 - probability) * other.loss, terms.implicit_margin)
 
     def _given(self, policy: PairLogps, reference: PairLogps | None) -> tuple[PairLogps, ...]:
@@ -105,6 +101,17 @@ class PairObjective:
                 "write Needs(reference=Reference.LOGPS) in its Method",
             )
         return (policy, reference)
+
+
+def _swapped(context: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Further arguments of an objective for the opposite preference: `chosen_…` and `rejected_…` change places."""
+    sides = {"chosen": "rejected", "rejected": "chosen"}
+    split = {name: name.partition("_") for name in context}
+    if any(side not in sides for side, _, _ in split.values()):
+        raise PluginError(
+            "soft labels have no meaning for an objective that compares pairs of a batch", "use hard labels"
+        )
+    return {name: context[f"{sides[side]}_{rest}"] for name, (side, _, rest) in split.items()}
 
 
 def _bound(function: Callable[..., Any], config: PairConfig) -> tuple[Callable[..., Any], bool, list[str]]:

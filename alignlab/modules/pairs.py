@@ -71,7 +71,7 @@ class PairModule(L.LightningModule):
                 self._gate(scored, chunk)
             context = {name: value[rows] for name, value in coupled.items()} | dict(scored.context)
             terms = self.objective(scored.outputs, scored.reference, chunk.sequences, chunk.probability, context)
-            _accumulate(sums, scored.outputs.logps, chunk, terms)
+            _accumulate(sums, scored, chunk, terms)
             return terms.loss.sum() / pairs
 
         chunks = length_cuts(batch.lengths, parts.micro_batch_size)
@@ -122,14 +122,15 @@ class PairModule(L.LightningModule):
 
 
 @torch.no_grad()
-def _accumulate(sums: dict[str, Tensor], token_logps: Tensor, batch: PairBatch, terms: PairTerms) -> None:
-    chosen, rejected = sequence_logps(token_logps, batch.sequences.completion).chunk(2)
+def _accumulate(sums: dict[str, Tensor], scored: Scored, batch: PairBatch, terms: PairTerms) -> None:
+    chosen, rejected = sequence_logps(scored.outputs.logps, batch.sequences.completion).chunk(2)
     margin = terms.implicit_margin
     values = {
         "margin": margin,
         "accuracy": (margin > TIE).double() + 0.5 * (margin.abs() <= TIE).double(),
         "chosen_logps": chosen,
         "rejected_logps": rejected,
+        **scored.context,
     }
     for name, value in values.items():
         sums[name] = sums.get(name, torch.zeros((), device=value.device, dtype=torch.float64)) + value.sum()

@@ -1,12 +1,14 @@
-"""What every method that learns a scorer from pairs shares, except its objective."""
+"""What every method that learns a scorer from two completions of a prompt shares, except its objective."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import PairBatch
+from alignlab.data.batch import PairBatch, SafetyBatch
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
 from alignlab.modules.optimise import adamw, all_sum, due, record, update
@@ -23,32 +25,34 @@ class ScorerModule(L.LightningModule):
         self.config, self.parts = config, parts
         self.scorer = parts.model
 
-    def objective(self, chosen: Tensor, rejected: Tensor, batch: PairBatch) -> Tensor:
+    def objective(self, first: Tensor, second: Tensor, batch: Any) -> Tensor:
         """Loss of each pair from its two scores: (B,), (B,) -> (B,). The only method a plugin must write."""
-        raise NotImplementedError(f"{type(self).__name__} must define objective(chosen, rejected, batch)")
+        raise NotImplementedError(f"{type(self).__name__} must define objective(first, second, batch)")
 
-    def training_step(self, batch: PairBatch, batch_idx: int) -> None:
+    def figures(self, first: Tensor, second: Tensor, batch: Any) -> dict[str, tuple[Tensor, Tensor | int]]:
+        """What is logged as means: by name, the sum over some pairs and the number of terms in it."""
+        difference = first - second
+        return {"accuracy": ((difference > 0).sum(), len(batch)), "margin": (difference.sum(), len(batch))}
+
+    def training_step(self, batch: PairBatch | SafetyBatch, batch_idx: int) -> None:
         """One update: the mean of pair losses over the whole batch."""
         parts, config = self.parts, self.config
         pairs = all_sum(torch.tensor(float(len(batch)), device=self.device))
-        hits = torch.zeros(2, device=self.device)
+        sums: dict[str, Tensor] = {}
 
-        def loss_of(chunk: PairBatch) -> Tensor:
-            chosen, rejected = self.scorer(chunk.sequences).chunk(2)
-            difference = (chosen - rejected).detach()
-            hits.add_(torch.stack([(difference > 0).float().sum(), difference.sum()]))
-            return self.objective(chosen, rejected, chunk).sum() / pairs
+        def loss_of(chunk: PairBatch | SafetyBatch) -> Tensor:
+            first, second = self.scorer(chunk.sequences).chunk(2)
+            for name, terms in self.figures(first.detach(), second.detach(), chunk).items():
+                counted = torch.stack([torch.as_tensor(term, device=first.device).float() for term in terms])
+                sums[name] = sums[name] + counted if name in sums else counted
+            return self.objective(first, second, chunk).sum() / pairs
 
         chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
         if due(batch_idx, parts.log_every, parts.total):
-            accuracy, margin = (all_sum(hits) / pairs).tolist()
-            metrics = {
-                "train/loss": loss,
-                "train/accuracy": accuracy,
-                "train/margin": margin,
-                "train/grad_norm": norm,
-            }
+            totals = {f"train/{name}": all_sum(counted) for name, counted in sums.items()}
+            means = {name: float(total / count) for name, (total, count) in totals.items() if count}
+            metrics = {"train/loss": loss, **means, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -13,6 +13,7 @@ from alignlab.plugins.simpo.config import SimPOConfig
 from small import F64, fit, gpt2, pair_module, pairs, weights
 
 from alignlab import registry
+from alignlab.config import preset_config
 from alignlab.errors import ConfigError, PluginError
 from alignlab.method import PairConfig, Reference
 from alignlab.models.frozen import Moving
@@ -84,6 +85,30 @@ def test_tokens_past_the_shorter_completion_weigh_less(alpha: float) -> None:
 
     found = terms(DPOConfig(beta=BETA, tail_weight=alpha))
     assert found.loss.tolist() == pytest.approx(logistic(by_hand(reduce)), abs=1e-12)
+
+
+def test_context_of_one_side_changes_places_with_it() -> None:
+    """TDPO's divergences belong to a completion; what compares pairs of a batch has no opposite."""
+    outputs, reference, batch = scored()
+    objective = PairObjective(registry.method("tdpo"), preset_config("tdpo", beta=BETA))
+    kl = {"chosen_kl": torch.rand(5, dtype=F64), "rejected_kl": torch.rand(5, dtype=F64)}
+    n = len(batch)
+    order = torch.arange(2 * n).roll(n)
+    other = type(outputs)(*(column[order] for column in outputs))
+    sides = {"chosen_kl": kl["rejected_kl"], "rejected_kl": kl["chosen_kl"]}
+    right = objective(outputs, reference, batch.sequences, context=kl).loss
+    wrong = objective(other, reference[order], batch.sequences.select(order), context=sides).loss
+    p = torch.full((n,), 0.7, dtype=F64)
+    soft = objective(outputs, reference, batch.sequences, p, kl).loss
+    torch.testing.assert_close(soft, 0.7 * right + 0.3 * wrong, rtol=0, atol=1e-12)
+
+
+def test_soft_labels_have_no_meaning_where_pairs_are_compared() -> None:
+    outputs, reference, batch = scored()
+    objective, p = PairObjective(registry.method("aot"), preset_config("aot")), torch.full((5,), 0.7, dtype=F64)
+    pair = objective.logps(outputs.logps, batch.sequences), objective.logps(reference, batch.sequences)
+    with pytest.raises(PluginError, match="soft labels have no meaning"):
+        objective(outputs, reference, batch.sequences, p, objective.couple(*pair))
 
 
 def test_on_policy_weight_by_enumeration_of_the_vocabulary() -> None:
