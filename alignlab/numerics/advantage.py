@@ -44,3 +44,44 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, discount: float = 1.0,
 def returns(advantages: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """What the value model regresses on: raw advantage + value, before any whitening. (B, T) -> (B, T)."""
     return (advantages + values) * mask
+
+
+def rewards_to_go(rewards: Tensor, mask: Tensor, *, discount: float = 1.0) -> Tensor:
+    """What is still to come at every token, its own reward included: G_t = sum_{k >= 0} discount^k r_{t+k}.
+
+    (B, T), (B, T) -> (B, T), 0 off the mask. With rewards -k1 it is the return whose policy gradient is that of the
+    KL of whole completions.
+    """
+    return gae(rewards * mask, torch.zeros_like(rewards), mask, discount=discount, gae_lambda=1.0)
+
+
+def group_mean(rewards: Tensor) -> Tensor:
+    """Mean reward of each group, the row's own included: (N, G) -> (N, G) (arXiv 2402.03300)."""
+    return rewards.mean(-1, keepdim=True).expand_as(rewards)
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """Mean reward of the others in each group: (N, G) -> (N, G), G > 1 (arXiv 2402.14740).
+
+    reward - leave_one_out = G / (G - 1) (reward - group_mean): the same direction as the group mean, longer, and
+    independent of the row it is subtracted from, hence unbiased.
+    """
+    return (rewards.sum(-1, keepdim=True) - rewards) / (rewards.shape[-1] - 1)
+
+
+def sample_std(values: Tensor) -> Tensor:
+    """Sample standard deviation over the last axis, exactly 0 where nothing varies: (..., n) -> (..., 1), n > 1."""
+    varies = values.amax(-1, keepdim=True) > values.amin(-1, keepdim=True)
+    return torch.where(varies, values.std(-1, keepdim=True), 0)
+
+
+def leave_one_out_std(rewards: Tensor) -> Tensor:
+    """Sample standard deviation of the others in each group: (N, G) -> (N, G), G > 2."""
+    size = rewards.shape[-1]
+    others = ~torch.eye(size, dtype=torch.bool, device=rewards.device)
+    return sample_std(rewards.unsqueeze(-2).expand(-1, size, -1)[:, others].view(-1, size, size - 1)).squeeze(-1)
+
+
+def standardised(advantages: Tensor, std: Tensor, *, eps: float) -> Tensor:
+    """A / (std + eps); where the deviation is 0 the advantage stays as it is. Shapes broadcast."""
+    return torch.where(std > 0, advantages / (std + eps), advantages)

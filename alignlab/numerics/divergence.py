@@ -28,3 +28,19 @@ def k3(logps: Tensor, reference_logps: Tensor) -> Tensor:
     """Unbiased, non-negative; as a sequence-level loss its gradient is that of KL(reference || policy)."""
     ratio = reference_logps - logps
     return torch.expm1(ratio) - ratio
+
+
+ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
+"""By the name that settings use."""
+
+
+def importance_weighted(estimate: Tensor, logps: Tensor, old_logps: Tensor) -> Tensor:
+    """An estimate of a token's KL times pi / pi_old, so that its expected gradient is that of its expectation.
+
+        E_old[q k] = E_pi[k],   q = exp(log pi - log pi_old)
+
+    Without the weight, k1 as a loss has no expected gradient and k3 has that of the reverse KL, since neither knows
+    that the policy also draws the token. Of the token at each visited prefix; that the policy also chooses the
+    prefixes stays ignored. Used with k3 in arXiv 2512.02556. Shapes of the inputs.
+    """
+    return (logps - old_logps).exp() * estimate

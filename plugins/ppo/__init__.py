@@ -22,11 +22,12 @@ METHOD = Method(
         "Replies that never end collect no end reward: watch train/ended, raise missing_end_penalty.",
     ),
     conventions={
-        "KL": "in the reward, per token, k1 on rollout log-probabilities",
+        "KL": "{kl_place}, per token, k1 on rollout log-probabilities, beta {beta}",
         "advantage": "GAE, whitened over the whole rollout; returns from unwhitened advantages",
         "reduction": "mean over completion tokens of a minibatch",
-        "ratio": "per token",
+        "ratio": "per token, clip {clip}, dual clip {dual_clip}",
         "truncation": "treated as ended, score minus missing_end_penalty",
         "value model": "separate",
+        "imitation": "weight {ptx_weight}; mean over tokens of each demonstration, one a completion",
     },
 )

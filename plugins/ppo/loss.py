@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from alignlab.numerics.advantage import gae, returns, shaped_rewards
+from alignlab.numerics.logps import sequence_logps
 
 
 class Targets(NamedTuple):
@@ -32,6 +33,14 @@ def targets(
     rewards = shaped_rewards(scores, logps, reference_logps, mask, beta=beta)
     advantages = gae(rewards, values, mask, discount=discount, gae_lambda=gae_lambda)
     return Targets(advantages, returns(advantages, values, mask))
+
+
+def imitation(logps: Tensor, mask: Tensor) -> Tensor:
+    """Negative log-likelihood of each demonstration, a mean over its tokens: (B, T) -> (B,).
+
+    The pretraining term of PPO-ptx, eq. 2 of arXiv 2203.02155.
+    """
+    return -sequence_logps(logps, mask) / mask.sum(-1)
 
 
 def adapted_beta(beta: float, kl: float, target: float, samples: int, horizon: float) -> float:

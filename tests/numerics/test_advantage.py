@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 import torch
 
-from alignlab.numerics.advantage import gae, returns, shaped_rewards
+from alignlab.numerics.advantage import (
+    gae,
+    group_mean,
+    leave_one_out,
+    leave_one_out_std,
+    returns,
+    rewards_to_go,
+    sample_std,
+    shaped_rewards,
+    standardised,
+)
 
 F64 = torch.float64
 STARTS, ENDS = [0, 2, 1, 3], [5, 3, 6, 4]  # first and one past the last completion token of each row
@@ -132,3 +144,70 @@ def test_a_single_token_completion_gets_both_price_and_score() -> None:
     one = torch.tensor([[-1.0]], dtype=F64)
     found = shaped_rewards(torch.tensor([3.0], dtype=F64), one, one - 1, torch.ones(1, 1), beta=0.5)
     assert found.item() == 2.5
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9, 0.0])
+def test_rewards_to_go_are_those_of_a_loop(arrays: tuple[torch.Tensor, ...], discount: float) -> None:
+    rewards = arrays[0]
+    found = rewards_to_go(rewards, MASK, discount=discount)
+    torch.testing.assert_close(found, to_go(rewards, discount), rtol=0, atol=1e-13)
+    assert torch.equal(rewards_to_go(rewards + 1e3 * (1 - MASK), MASK, discount=discount), found)
+
+
+GROUPS = [[1.0, 3.0, -2.0, 0.5], [0.25, 0.25, 0.25, 9.0], [4.0, -4.0, 4.0, -4.0]]
+REWARDS = torch.tensor(GROUPS, dtype=F64)
+
+
+def others(group: list[float], left_out: int) -> list[float]:
+    return [value for place, value in enumerate(group) if place != left_out]
+
+
+def test_baselines_and_deviations_are_those_of_the_definitions() -> None:
+    for n, group in enumerate(GROUPS):
+        assert sample_std(REWARDS)[n].item() == pytest.approx(statistics.stdev(group), abs=1e-14)
+        for i in range(4):
+            rest = others(group, i)
+            assert group_mean(REWARDS)[n, i].item() == pytest.approx(statistics.fmean(group), abs=1e-14)
+            assert leave_one_out(REWARDS)[n, i].item() == pytest.approx(statistics.fmean(rest), abs=1e-14)
+            assert leave_one_out_std(REWARDS)[n, i].item() == pytest.approx(statistics.stdev(rest), abs=1e-14)
+
+
+@pytest.mark.parametrize("size", [2, 3, 16])
+def test_the_mean_of_the_others_stretches_the_advantage_by_g_over_g_less_one(size: int) -> None:
+    torch.manual_seed(0)
+    rewards = torch.randn(5, size, dtype=F64)
+    short, long = rewards - group_mean(rewards), rewards - leave_one_out(rewards)
+    torch.testing.assert_close(short, long * (size - 1) / size, rtol=0, atol=1e-14)
+    torch.testing.assert_close(long.sum(-1), torch.zeros(5, dtype=F64), rtol=0, atol=1e-13)
+
+
+def test_expected_gradients_of_the_baselines_over_all_pairs_of_a_three_armed_bandit() -> None:
+    """Leave-one-out gives the gradient of the expected reward, the group mean (G - 1) / G of it."""
+    logits = torch.tensor([0.3, -0.7, 0.1], dtype=F64, requires_grad=True)
+    reward = torch.tensor([1.0, -0.5, 2.0], dtype=F64)
+    logp = logits.log_softmax(-1)
+    true = torch.autograd.grad((logp.exp() * reward).sum(), logits, retain_graph=True)[0]
+    for baseline, factor in ((leave_one_out, 1.0), (group_mean, 0.5)):
+        loss = torch.zeros((), dtype=F64)
+        for pair in torch.cartesian_prod(torch.arange(3), torch.arange(3)):
+            got = reward[pair][None]
+            weight = logp[pair].sum().exp().detach()
+            loss = loss + weight * ((got - baseline(got))[0] * logp[pair]).mean()
+        found = torch.autograd.grad(loss, logits, retain_graph=True)[0]
+        torch.testing.assert_close(found, factor * true, rtol=0, atol=1e-14)
+
+
+def test_where_nothing_varies_the_deviation_is_exactly_zero_and_nothing_is_divided() -> None:
+    same = torch.full((1, 7), 0.1)
+    assert sample_std(same).item() == 0.0
+    assert torch.equal(leave_one_out_std(torch.tensor([[0.1, 0.1, 0.1, 5.0]]))[0, 3], torch.tensor(0.0))
+    advantages = torch.tensor([[3.0, -1.0]], dtype=F64)
+    assert torch.equal(standardised(advantages, torch.zeros(1, 1, dtype=F64), eps=1e-9), advantages)
+    assert standardised(advantages, torch.ones(1, 1, dtype=F64), eps=1.0).tolist() == [[1.5, -0.5]]
+
+
+def test_standardised_advantages_do_not_depend_on_zero_and_unit_of_the_reward() -> None:
+    def advantages(rewards: torch.Tensor) -> torch.Tensor:
+        return standardised(rewards - group_mean(rewards), sample_std(rewards), eps=0.0)
+
+    torch.testing.assert_close(advantages(7 * REWARDS - 3), advantages(REWARDS), rtol=0, atol=1e-13)

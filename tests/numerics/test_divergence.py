@@ -15,7 +15,7 @@ from small import gpt2
 
 from alignlab.data.batch import pad
 from alignlab.models.policy import Policy
-from alignlab.numerics.divergence import exact_kl, k1, k2, k3
+from alignlab.numerics.divergence import ESTIMATORS, exact_kl, importance_weighted, k1, k2, k3
 
 F64 = torch.float64
 REPLIES = [list(reply) for reply in itertools.product(range(4), repeat=3)]
@@ -182,3 +182,26 @@ def test_kl_in_the_reward_with_return_to_go_gives_the_sequence_gradient(policies
     wanted = true_gradient(policies, reverse=True)
     for found, expected in zip(torch.autograd.grad(loss, list(policy.parameters())), wanted, strict=True):
         torch.testing.assert_close(found, -expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["k1", "k3"])
+def test_weighted_by_the_ratio_an_unbiased_estimator_has_the_gradient_of_the_local_kl(
+    policies: tuple[Policy, Policy], name: str
+) -> None:
+    """What k2 gives unweighted: each visited prefix's own KL, with the visiting probabilities held fixed."""
+    policy, _ = policies
+    old = policy(ALL).logps.detach()
+    found = per_token_gradient(policies, lambda u, v: importance_weighted(ESTIMATORS[name](u, v), u, old))
+    for mine, wanted in zip(found, per_token_gradient(policies, k2), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-12)
+
+
+def test_the_weight_makes_estimates_from_another_policy_those_of_this_one() -> None:
+    """E_old[q k] = KL for a single token, whatever the distribution it is drawn from."""
+    torch.manual_seed(0)
+    logp, reference, old = torch.randn(3, 6, dtype=F64).log_softmax(-1)
+    kl = exact_kl(logp, reference).item()
+    for estimator in (k1, k3):
+        weighted = importance_weighted(estimator(logp, reference), logp, old)
+        assert (old.exp() * weighted).sum().item() == pytest.approx(kl, abs=1e-14)
+        assert (old.exp() * estimator(logp, reference)).sum().item() != pytest.approx(kl, abs=1e-2)

@@ -201,9 +201,9 @@ def test_policy_and_value_have_clips_of_their_own(monkeypatch: pytest.MonkeyPatc
     for name in ("clipped_policy_loss", "clipped_value_loss"):
         original = getattr(ppo_module, name)
 
-        def spy(*given: Any, clip: float, name: str = name, original: Any = original) -> torch.Tensor:
+        def spy(*given: Any, clip: float, name: str = name, original: Any = original, **more: Any) -> torch.Tensor:
             clips.setdefault(name, set()).add(clip)
-            return original(*given, clip=clip)
+            return original(*given, clip=clip, **more)
 
         monkeypatch.setattr(ppo_module, name, spy)
     module, batch = learner(Policy(gpt2()), rollouts(Policy(gpt2()), 6), clip=0.15, value_clip=0.35, rollout_epochs=2)
