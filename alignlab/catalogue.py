@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, NamedTuple
 
 from rich import box
@@ -32,8 +32,8 @@ def show(arguments: Sequence[str]) -> int:
 def needs(method: Method) -> list[str]:
     """What a method needs, in words."""
     wanted = method.needs
-    words = [str(wanted.data)]
-    words += ["SFT policy"] if wanted.sft else []
+    words = [] if method.sampler else [str(wanted.data)]
+    words += ["another method's policy"] if wanted.policy else ["SFT policy"] if wanted.sft else []
     words += {Reference.LOGPS: ["cached reference log-probs"], Reference.MODEL: ["reference model"]}.get(
         wanted.reference, []
     )
@@ -56,7 +56,8 @@ def _all() -> None:
         table.add_row(name, method.summary, ", ".join(needs(method)))
     results.print(table)
     rows = {"variants": variants()}
-    rows |= {kind: sorted(registry.components(kind)) for kind in ("sources", "rewards", "judges", "attacks")}
+    kinds = ("sources", "rewards", "annotators", "judges", "attacks")
+    rows |= {kind: sorted(registry.components(kind)) for kind in kinds}
     results.print(_pairs({kind: ", ".join(names) for kind, names in rows.items() if names}))
     results.print("\n`python -m alignlab methods NAME` prints all about one.")
 
@@ -105,20 +106,22 @@ class Parameter(NamedTuple):
     meaning: str
 
 
+def own_fields(method: Method) -> list[Field[Any]]:
+    """Every setting of a method; its name and that of its plugin are none."""
+    return [spec for spec in fields(method.config) if spec.name not in ("method", "name")]
+
+
 def parameters(method: Method) -> list[Parameter]:
     """What a method can be told, with the defaults of the preset that bears its name."""
     values = preset_values(method.name) if method.name in registry.presets() else {}
-    return [
-        Parameter(
-            spec.name,
-            yaml_text(values.get(spec.name, spec.default)),
-            _valid(spec.metadata),
-            _search(spec.metadata.get("search")),
-            spec.metadata.get("doc", ""),
-        )
-        for spec in fields(method.config)
-        if spec.name not in ("method", "name")
-    ]
+    return [parameter(spec, values.get(spec.name, spec.default)) for spec in own_fields(method)]
+
+
+def parameter(spec: Field[Any], value: Any) -> Parameter:
+    """One setting with the value it starts from."""
+    meta = spec.metadata
+    text = yaml_text(spec.default_factory() if value is MISSING else value)  # type: ignore[misc]
+    return Parameter(spec.name, text, _valid(meta), _search(meta.get("search")), meta.get("doc", ""))
 
 
 def yaml_text(value: Any) -> str:

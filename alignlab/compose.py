@@ -48,15 +48,31 @@ class AlignlabSearchPath(SearchPathPlugin):
 def register() -> None:
     """Make plugins and schemas visible to Hydra. Safe to call again."""
     Plugins.instance().register(AlignlabSearchPath)
-    store = ConfigStore.instance()
-    store.store(group="schema", name="run", node=_open(config.RunConfig))
-    store.store(group="schema/model", name="tiny", node=_open(config.TinyModel))
-    store.store(group="schema/model", name="hf", node=_open(config.HfModel))
+    OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
+    _store("schema", "run", config.RunConfig)
+    _store("schema/model", "tiny", config.TinyModel)
+    _store("schema/model", "hf", config.HfModel)
     for name, declared in registry.methods().items():
-        store.store(group="schema/algo", name=name, node=_open(declared.config))
-    for name, source in registry.components("sources").items():
-        if source.config is not None:
-            store.store(group="schema/data", name=name, node=_open(source.config))
+        _store("schema/algo", name, declared.config)
+    for group, kind in (("data", "sources"), ("reward", "rewards"), ("annotator", "annotators")):
+        for name, component in registry.components(kind).items():
+            if component.config is not None:
+                _store(f"schema/{group}", name, component.config)
+
+
+_stored: dict[tuple[str, str], type] = {}
+
+
+def _store(group: str, name: str, kind: type) -> None:
+    """Let YAML extend a dataclass. Once for each: a sweep composes hundreds of jobs in one process."""
+    if _stored.get((group, name)) is not kind:
+        ConfigStore.instance().store(group=group, name=name, node=_open(kind))
+        _stored[group, name] = kind
+
+
+def _chosen(group: str, *, _root_: DictConfig) -> str:
+    """In a list of defaults: the option of a group whose key has dots, such as `algo@algo.policy`."""
+    return str(_root_.get(group))
 
 
 def _open(kind: type) -> Any:
@@ -77,7 +93,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         return _compose(overrides)
     except AlignlabError:
         raise
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise explained(error, overrides, _compose) from error
 
 

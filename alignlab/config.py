@@ -14,8 +14,11 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import registry
+from alignlab.annotators.config import AnnotatorConfig, check_annotator
 from alignlab.errors import ConfigError
-from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, check_ranges, param
+from alignlab.exact.settings import ExactConfig
+from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, chain, check_ranges, param
+from alignlab.rewards.config import RewardConfig, check_reward
 from alignlab.seeding import STREAMS, Seeds
 
 
@@ -83,20 +86,6 @@ class HfModel:
                 f"model.attention must be eager, sdpa or flash_attention_2, got {self.attention!r}",
                 "pass model.attention=sdpa",
             )
-
-
-@dataclass(kw_only=True)
-class RewardConfig:
-    """What scores a completion during training."""
-
-    kind: str = "learned"
-    scale: bool = False
-    """Divide scores by their standard deviation on SFT samples; `beta` then has another unit."""
-    pairs_check: float = param(0.55, "Warn below this pair accuracy on validation labels.", low=0.5, high=1)
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self, "reward")
 
 
 @dataclass(kw_only=True)
@@ -183,10 +172,8 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and modes."""
-        for key, value, known in (
-            ("kind", self.kind, ("csv", "wandb")),
-            ("mode", self.mode, ("offline", "online")),
-        ):
+        choices = (("kind", self.kind, ("csv", "wandb")), ("mode", self.mode, ("offline", "online")))
+        for key, value, known in choices:
             if value not in known:
                 raise ConfigError(
                     f"tracking.{key} must be {' or '.join(known)}, got {value!r}", f"pass tracking.{key}={known[0]}"
@@ -200,6 +187,8 @@ class StagesConfig:
     sft: Any = MISSING
     """null: the model is fine-tuned already."""
     reward: Any = MISSING
+    cost: Any = MISSING
+    """Trained only for methods that declare the scorer `cost`."""
 
 
 @dataclass(kw_only=True)
@@ -210,7 +199,8 @@ class RunConfig:
     data: Any = MISSING
     model: Any = MISSING
     stages: StagesConfig = field(default_factory=StagesConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
+    reward: RewardConfig = MISSING
+    annotator: AnnotatorConfig = MISSING
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -222,6 +212,7 @@ class RunConfig:
     keep: Keep = Keep.final
     overlap: bool = True
     """Compute stages the method does not wait for in a second process."""
+    exact: ExactConfig | None = None
 
     def __post_init__(self) -> None:
         """Check seeds."""
@@ -254,8 +245,8 @@ def typed(cfg: DictConfig) -> RunConfig:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"{missing[0]} has no value", f"{described(cfg, missing[0])}Pass {missing[0]}=‹value›.")
-    given = ["stages.sft"] if OmegaConf.select(cfg, "stages.sft") is not None else []
-    for role in ("algo", *given, "stages.reward"):
+    given = [*_inner_roles(cfg, "stages.sft"), "stages.sft"] if OmegaConf.select(cfg, "stages.sft") is not None else []
+    for role in (*_inner_roles(cfg, "algo"), "algo", *given, "stages.reward", "stages.cost"):
         _check_role(cfg, role)
     _check_parts(cfg)
     try:
@@ -289,18 +280,37 @@ def _undeclared(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from _undeclared(cfg[name], f"{prefix}{name}.")
 
 
+def _inner_roles(cfg: DictConfig, role: str) -> list[str]:
+    """Keys of the methods that a method builds on, innermost first."""
+    inner = f"{role}.policy"
+    return [*_inner_roles(cfg, inner), inner] if OmegaConf.select(cfg, inner) is not None else []
+
+
 def _check_role(cfg: DictConfig, role: str) -> None:
     """A method's settings, checked under the key they were given by."""
     node = OmegaConf.select(cfg, role)
     kind = OmegaConf.get_type(node) or object
     if not issubclass(kind, MethodConfig):
-        raise ConfigError(f"{role} is not a method's configuration", "give its YAML /schema/algo/‹method›@_here_")
-    declared = registry.method(node.method).config
+        remedy = f"choose one by algo@{role}=‹method›" if "." in role else "give its YAML /schema/algo/‹method›@_here_"
+        raise ConfigError(f"{role} is not a method's configuration", remedy)
+    method = registry.method(node.method)
+    declared = method.config
     if kind is not declared:
         raise ConfigError(
             f"{role}.method={node.method} does not fit the settings of {role}, which are those of {kind.__name__}",
             f"choose a method by {'algo' if role == 'algo' else f'algo@{role}'}={node.method}",
         )
+    if role == "stages.sft" and method.needs.sft and OmegaConf.select(node, "policy") is None:
+        raise ConfigError(
+            f"{role}.method={node.method} starts from the SFT policy, which is what {role} makes",
+            f"choose a preset that names what it starts from, or pass +algo@{role}.policy=‹method›",
+        )
+    if (role == "stages.sft" or role.endswith(".policy")) and not method.yields_policy:
+        raise ConfigError(f"{role}.method={node.method} trains no policy", f"choose another by algo@{role}=‹method›")
+    if method.sampler and method.needs.policy and node.policy is None:
+        raise ConfigError(f"{role}.policy names no method", f"choose one by algo@{role}.policy=‹method›")
+    if role == "stages.cost" and not method.fixes_zero:
+        raise ConfigError(f"{role}.method={node.method} learns no safety labels", f"leave out algo@{role}")
     try:
         OmegaConf.to_object(node)
     except ConfigError as error:
@@ -331,8 +341,11 @@ def _check_components(settings: RunConfig) -> None:
             f"data.source={source.name} does not fit the settings of data, which are those of another source",
             f"choose a source by data={source.name}",
         )
-    registry.component("rewards", settings.reward.kind)
-    named_objective(settings.algo)
+    starts = {getattr(each, "value_init", "") for each in chain(settings.algo)}
+    check_annotator(settings.annotator)
+    check_reward(settings.reward, starts_value="reward" in starts)
+    for each in chain(settings.algo):
+        named_objective(each)
     if settings.evaluation.judge is not None:
         registry.component("judges", settings.evaluation.judge)
 
@@ -348,6 +361,8 @@ def preset_values(preset: str) -> dict[str, Any]:
     for base in written.pop("defaults", []):
         if isinstance(base, str) and base in owner:
             values |= preset_values(base)
+        elif isinstance(base, dict) and "/algo@policy" in base:
+            values["policy"] = base["/algo@policy"]
     return values | {str(key): value for key, value in written.items()}
 
 
@@ -358,7 +373,7 @@ def named_objective(config: MethodConfig) -> tuple[Method, PairConfig] | None:
     """
     if not isinstance(config, OnlinePairConfig):
         return None
-    values = preset_values(config.objective)
+    preset_values(config.objective)  # names the nearest preset where there is none of this name
     method = registry.method(registry.presets()[config.objective])
     if not method.objective or method.couple or method.module != PAIR_MODULE:
         raise ConfigError(
@@ -369,9 +384,16 @@ def named_objective(config: MethodConfig) -> tuple[Method, PairConfig] | None:
     if given.get("reference_every"):
         raise ConfigError("algo.settings.reference_every moves a stored reference", "use the method's own settings")
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(method.config), values, given)
-        return method, OmegaConf.to_object(typed)  # type: ignore[return-value]
+        return method, preset_config(config.objective, **given)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"algo.settings: {str(error).splitlines()[0]}", f"`methods {method.name}` lists them"
         ) from error
+
+
+def preset_config(preset: str, **given: Any) -> MethodConfig:
+    """The checked settings of a preset, some of them replaced; what another method stands for is left out."""
+    values = {name: value for name, value in preset_values(preset).items() if name != "policy"} | given
+    schema = OmegaConf.structured(registry.method(registry.presets()[preset]).config)
+    config: MethodConfig = OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[assignment]
+    return config

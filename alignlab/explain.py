@@ -42,7 +42,7 @@ def explained(error: Exception, overrides: Sequence[str], compose: Compose) -> A
     if isinstance(own, AlignlabError):
         return own
     text = "\n".join(str(part) for part in (error, own) if part)
-    for explain in (_grammar, _unknown_option, _clash, _unknown_key, _wrong_value):
+    for explain in (_grammar, _unknown_option, _clash, _unset, _unknown_key, _wrong_value):
         found = explain(text, overrides, compose)
         if found is not None:
             return found
@@ -89,7 +89,7 @@ def _unknown_option(text: str, overrides: Sequence[str], compose: Compose) -> Al
     known = [line.strip() for line in re.findall(r"^\t([^\s=]+)$", text, re.MULTILINE)]
     what = GROUPS.get(group, group)
     if not name:
-        return ConfigError(f"{group}= names no {what}", f"choose one of {', '.join(known)}")
+        return ConfigError(f"{group}= names no {what}", suggestion("", known))
     return ConfigError(f"unknown {what} {group}={name}", suggestion(name, known))
 
 
@@ -103,6 +103,19 @@ def _clash(text: str, overrides: Sequence[str], compose: Compose) -> AlignlabErr
     gone = next((item for item in overrides if item.startswith("~")), None)
     if gone and "interpolation" in text:
         return ConfigError(f"{gone} removes what a run needs", "leave it out")
+    return None
+
+
+def _unset(text: str, overrides: Sequence[str], compose: Compose) -> AlignlabError | None:
+    """A setting inside one that is null, for which OmegaConf has but an assertion."""
+    if "Unexpected type" not in text:
+        return None
+    cfg = compose([item for item in overrides if "." not in _key(item)])
+    for key in map(_key, overrides):
+        parent = key.partition(".")[0]
+        if parent != key and parent in cfg and OmegaConf.select(cfg, parent) is None:
+            remedy = "set it by a group or an experiment first: `python -m alignlab --help` lists them"
+            return ConfigError(f"{key} has nothing to change: {parent} is not set", remedy)
     return None
 
 

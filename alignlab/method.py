@@ -8,7 +8,7 @@ by name. Sources, rewards, judges and attacks declare themselves the same way wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from importlib import import_module
@@ -25,8 +25,10 @@ class Data(StrEnum):
 
     DEMONSTRATIONS = "demonstrations"  # prompt, completion
     PAIRS = "pairs"  # prompt, chosen, rejected (optional probability, margin, weight)
+    SAFETY = "safety"  # prompt, two completions, which is more harmful, whether each is harmful
     LABELS = "labels"  # prompt, completion, desirable or not
     PROMPTS = "prompts"  # prompt only; completions are sampled
+    REVISIONS = "revisions"  # prompt, the start's own completion as the run's annotator revised it
 
 
 class Reference(StrEnum):
@@ -54,6 +56,8 @@ class Needs:
     reference: Reference = Reference.NONE
     scorers: tuple[str, ...] = ()
     """Named scorers of completions, such as `reward`."""
+    prefixes: bool = False
+    """Scorers are asked about unfinished completions too, by token ids alone."""
     rollouts: bool = False
     """Completions are sampled from the policy during training."""
     auxiliary: Data | None = None
@@ -61,7 +65,7 @@ class Needs:
     mismatched: bool = False
     """Labels come with a completion of another prompt beside each row, for estimating KL."""
     policy: bool = False
-    """Start from the result of another method, which the settings name under `policy`."""
+    """Start from the result of another method, whose settings stand under `policy`."""
 
 
 def param(
@@ -112,12 +116,43 @@ def interval(meta: Mapping[str, Any]) -> str:
 
 @dataclass(kw_only=True)
 class MethodConfig:
-    """What every trained method can be told. A method's own dataclass adds its hyper-parameters."""
+    """What every method can be told. A method's own dataclass adds its hyper-parameters."""
 
     method: str
     """The plugin. Presets of one plugin share it."""
     name: str
     """The preset, as shown in tables."""
+
+    def needs(self, declared: Needs) -> Needs:
+        """What these settings need of what the method declares; settings may ask for more, or for less."""
+        return declared
+
+    def conventions(self) -> dict[str, str]:
+        """What these settings make of the method beyond what it declares."""
+        return {}
+
+    def __post_init__(self) -> None:
+        """Check every declared range; subclasses call this first and then add checks of their own."""
+        check_ranges(self, "algo")
+
+
+def chain(config: MethodConfig) -> Iterator[MethodConfig]:
+    """A method's settings, then those of the method it builds on, and so on."""
+    yield config
+    inner = getattr(config, "policy", None)
+    if inner is not None:
+        yield from chain(inner)
+
+
+@dataclass(kw_only=True)
+class SamplerConfig(MethodConfig):
+    """A method that acts at inference: nothing is trained beside the models it is made of."""
+
+
+@dataclass(kw_only=True)
+class TrainedConfig(MethodConfig):
+    """A method that updates weights."""
+
     lr: float = param(1e-5, "Peak learning rate of AdamW.", low=0, open_low=True, search=(5e-7, 3e-3, "log"))
     batch_size: int = param(32, "Rows in one update, or completions in one rollout, over all processes.", low=1)
     warmup: float = param(0.05, "Share of updates over which the learning rate rises from 0.", low=0, high=1)
@@ -125,13 +160,9 @@ class MethodConfig:
     weight_decay: float = param(0.0, "Decoupled weight decay.", low=0)
     max_grad_norm: float = param(1.0, "Gradients are scaled down to this norm; 0 switches clipping off.", low=0)
 
-    def needs(self, declared: Needs) -> Needs:
-        """What these settings need of what the method declares; settings may ask for more, or for less."""
-        return declared
-
     def __post_init__(self) -> None:
-        """Check every declared range; subclasses call this first and then add checks of their own."""
-        check_ranges(self, "algo")
+        """Ranges, then the choice of a schedule."""
+        super().__post_init__()
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ConfigError(
                 f"algo.schedule must be constant, linear or cosine, got {self.schedule!r}",
@@ -140,7 +171,7 @@ class MethodConfig:
 
 
 @dataclass(kw_only=True)
-class OfflineConfig(MethodConfig):
+class OfflineConfig(TrainedConfig):
     """A method that passes over stored rows."""
 
     epochs: int = param(1, "Passes over the training rows.", low=1)
@@ -165,6 +196,18 @@ class PairConfig(OfflineConfig):
         1.0, "Share of the policy in a moved reference; 1 replaces it.", low=0, open_low=True, high=1
     )
 
+    def conventions(self) -> dict[str, str]:
+        """The modifiers that are on."""
+        every, mix = self.reference_every, self.reference_mix
+        modifiers = (
+            (self.length_normalised, "length", "log-probabilities are means over the completion's tokens"),
+            (self.tail_weight < 1, "tail", f"tokens past the shorter completion weigh {self.tail_weight:g}"),
+            (self.on_policy_weight, "pair weight", "likelihood of the pair under the policy, at most 1"),
+            (self.sft_weight, "SFT term", f"{self.sft_weight:g} x negative log-likelihood a token of chosen"),
+            (every, "reference moves", f"every {every} updates, to {mix:g} policy + {1 - mix:g} reference"),
+        )
+        return {name: text for on, name, text in modifiers if on}
+
     def needs(self, declared: Needs) -> Needs:
         """A reference that moves is a model in memory; log-probabilities from before would be stale."""
         if self.reference_every and declared.reference is Reference.NONE:
@@ -187,7 +230,15 @@ class PairConfig(OfflineConfig):
 
 
 @dataclass(kw_only=True)
-class OnlineConfig(MethodConfig):
+class RevisionConfig(OfflineConfig):
+    """A method that imitates revisions of what its start writes (`Data.REVISIONS`)."""
+
+    revisions: int = param(4, "Times each sample is criticised and revised, each by a principle of its own.", low=1)
+    every_step: bool = param(True, "Imitate the revisions of every step; false takes the last of each sample.")
+
+
+@dataclass(kw_only=True)
+class OnlineConfig(TrainedConfig):
     """A method that samples its own training rows; `batch_size` counts sampled completions in one iteration."""
 
     steps: int = param(30, "Iterations: one rollout and the updates on it.", low=1)
@@ -250,6 +301,8 @@ class Method:
     """`package.module:function`: what an objective that looks at the whole batch needs to know of it."""
     sampler: str = ""
     """`package.module:Class`: how to sample, for methods that act at inference; see `rollout.sampler`."""
+    exact: str = ""
+    """`package.module:function`: the policy it converges to when it sees everything; see `numerics.population`."""
     failures: tuple[str, ...] = ()
     """Known ways it goes wrong, each a sentence."""
     output: Output = Output.POLICY
@@ -266,6 +319,16 @@ class Method:
                 "write one of objective=, module= and sampler= in its Method",
             )
 
+    @property
+    def yields_policy(self) -> bool:
+        """Whether it trains a policy, which other methods can build on."""
+        return bool(self.module) and self.output is Output.POLICY
+
+    @property
+    def fixes_zero(self) -> bool:
+        """Whether the zero of a trained scorer is learned, as the border of harm. Differences alone leave it open."""
+        return self.needs.data is Data.SAFETY
+
     def load_module(self) -> Any:
         """Import the LightningModule class."""
         return resolve(self.module, f"method {self.name!r}")
@@ -280,7 +343,7 @@ class Method:
 
     def described(self, config: MethodConfig) -> dict[str, str]:
         """The conventions under given settings."""
-        return {name: text.format(**vars(config)) for name, text in self.conventions.items()}
+        return {name: text.format(**vars(config)) for name, text in self.conventions.items()} | config.conventions()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ from alignlab.errors import PluginError
 from alignlab.method import Component, Method
 
 METHODS = "alignlab.methods"
+LISTED = 24
+"""More names than this are not listed in a message."""
 SHIPPED_FOLDERS = tuple(alignlab.plugins.__path__)
 
 SHIPPED: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +38,18 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
     "alignlab.rewards": (
         "learned=alignlab.rewards:LEARNED",
         "gold=alignlab.rewards:GOLD",
+        "ensemble=alignlab.rewards:ENSEMBLE",
+        "length_penalised=alignlab.rewards:LENGTH_PENALISED",
+        "rule=alignlab.rewards:RULE",
+        "composite=alignlab.rewards:COMPOSITE",
+        "directory=alignlab.rewards:DIRECTORY",
+    ),
+    "alignlab.annotators": (
+        "source=alignlab.annotators:SOURCE",
+        "policy=alignlab.annotators:POLICY",
+        "model=alignlab.annotators:MODEL",
+        "endpoint=alignlab.annotators:ENDPOINT",
+        "rules=alignlab.worlds.desk:RULES",
     ),
     "alignlab.judges": (
         "desk=alignlab.worlds.desk:JUDGE",
@@ -104,10 +118,14 @@ class Catalogue:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy that names the nearest known spelling and lists the rest."""
+    """A remedy that names the nearest known spelling and lists the rest, as far as that fits a screen."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     listed = f"known: {', '.join(known)}" if known else "none is installed"
+    if len(known) > LISTED:
+        close = difflib.get_close_matches(name, known, n=LISTED // 2, cutoff=0.3)
+        listed = f"near it: {', '.join(close)}; " if close[1:] else ""
+        listed += f"`python -m alignlab methods` lists all {len(known)}"
     return f"did you mean {near[0]!r}? ({listed})" if near else listed
 
 
@@ -183,7 +201,7 @@ def method(name: str) -> Method:
 
 
 def components(kind: str) -> Mapping[str, Component]:
-    """Every usable component of a kind: sources, rewards, judges or attacks."""
+    """Every usable component of a kind: sources, rewards, annotators, judges or attacks."""
     return catalogue(f"alignlab.{kind}").found
 
 
@@ -206,7 +224,7 @@ def conf_places() -> Mapping[str, str]:
     """Every plugin's Hydra search path entry and the name of the plugin it belongs to."""
     presets()
     places = {declared.conf: name for name, declared in methods().items()}
-    for kind in ("sources", "rewards"):
+    for kind in ("sources", "rewards", "annotators"):
         places |= {part.conf: name for name, part in components(kind).items() if part.conf}
     return places
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from alignlab import __version__
+from alignlab import __version__, registry
 from alignlab.config import Keep, RunConfig
 from alignlab.data.schema import Split
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
@@ -28,7 +28,8 @@ from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
-from alignlab.method import Data, Reference
+from alignlab.method import Data, Reference, chain
+from alignlab.stages import rewards
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
@@ -105,12 +106,16 @@ def write_scorer(graph: Graph, folder: Path, scorer: Artefact, overrides: Sequen
 
 
 def identity(settings: RunConfig) -> dict[str, Any]:
-    """What a row of a table is about."""
+    """What a row of a table is about; settings of the reward and an annotator where they are no default."""
+    changed, annotator = canonical(settings.reward.changed()), settings.annotator
+    judge = {"annotator": annotator.kind, "annotator_settings": canonical(annotator.changed())}
     return {
         "method": settings.algo.method,
         "name": settings.algo.name,
         "data": settings.data.source,
         "reward": settings.reward.kind,
+        **({"reward_settings": changed} if changed else {}),
+        **(judge if annotator.judges else {}),
         "seed": settings.seed,
         "stage_seed": settings.stage_seed,
     }
@@ -229,20 +234,27 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
 def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
     """Recorded costs: the method's own, and with every stage it depends on, reused ones included."""
     own = float(outcome.policy.info["seconds"])
-    needs = graph.settings.algo.needs(graph.method.needs)
-    learns_from_labels = bool(needs.scorers) or needs.data in (Data.PAIRS, Data.LABELS)
-    stages = [graph.sft] if needs.sft else []
-    stages += [graph.preferences] if learns_from_labels else []
-    stages += [graph.reward()] if needs.scorers else []
-    stages += [graph.reference_logps(needs.data)] if needs.reference is Reference.LOGPS else []
+    configs = [*chain(graph.settings.algo)]
+    needs = [each.needs(registry.method(each.method).needs) for each in configs]
+    models = rewards.models(graph) if any("reward" in each.scorers for each in needs) else []
+    harm = any("cost" in each.scorers for each in needs)
+    learns_from_labels = bool(models) or harm or any(each.data in (Data.PAIRS, Data.LABELS) for each in needs)
+    stages = [graph.sft] if any(each.sft for each in needs) else []
+    stages += [graph.preferences] if learns_from_labels and graph.labelled else []
+    stages += models
+    stages += [graph.cost()] if harm else []
+    stages += [graph.reference_logps(each.data) for each in needs if each.reference is Reference.LOGPS]
+    stages += [graph.inner(each) for each in configs[1:]]
     full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
-    counts = graph.preferences.info["pairs"] if graph.scored else {}
+    paired = graph.labelled and (learns_from_labels or graph.scored)
+    counts = graph.preferences.info["pairs"] if paired else {}
     return {
         "seconds": own,
         "seconds_with_stages": round(full, 1),
         "seconds_of_this_command": round(outcome.seconds, 1),
         "labels": float(counts.get(Split.TRAIN.value, 0)) if learns_from_labels else 0.0,
-        "labels_for_judging": float(counts.get(Split.HELD_OUT.value, 0)),
+        **({"safety_labels": float(len(graph.safety_rows(Split.TRAIN)))} if harm else {}),
+        "labels_for_judging": float(counts.get(Split.HELD_OUT.value, 0)) if graph.scored else 0.0,
     }
 
 

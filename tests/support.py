@@ -24,6 +24,7 @@ TINY = (
     "rollout.max_new_tokens=16",
     "stages.sft.epochs=1",
     "stages.reward.epochs=1",
+    "stages.cost.epochs=1",
     "overlap=false",
 )
 OFFLINE = ("algo.batch_size=16",)

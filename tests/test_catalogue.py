@@ -9,6 +9,7 @@ from rich.console import Console
 
 from alignlab import catalogue, registry
 from alignlab.__main__ import main
+from alignlab.config import preset_values
 
 each_method = pytest.mark.parametrize("name", sorted(registry.methods()))
 
@@ -35,7 +36,7 @@ def test_every_method_and_component_is_listed(narrow: Console) -> None:
     assert max(map(len, text.splitlines())) <= 80
     lines = {line.split()[0] for line in text.splitlines() if line.strip()}
     assert set(registry.methods()) <= lines
-    for kind in ("sources", "rewards", "judges", "attacks"):
+    for kind in ("sources", "rewards", "annotators", "judges", "attacks"):
         assert f"{kind} {', '.join(sorted(registry.components(kind)))}" in words(text)
 
 
@@ -54,7 +55,7 @@ def test_one_method_is_shown_whole(name: str, narrow: Console) -> None:
 
 
 def test_defaults_are_those_of_the_yaml(narrow: Console) -> None:
-    written = catalogue.defaults("ppo")
+    written = preset_values("ppo")
     row = next(line.split() for line in shown(narrow, "ppo").splitlines() if line.startswith(" steps "))
     assert row[1] == str(written["steps"])
     assert written["steps"] != registry.method("ppo").config().steps

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT, alignlab
+from test_surface import NEEDED
 
 from alignlab import registry
 from alignlab.__main__ import main
@@ -21,7 +22,7 @@ CASES = [
     ("data=dsk", r"unknown data source data=dsk", r"did you mean 'desk'\?"),
     ("trainer=gpuu", r"unknown trainer trainer=gpuu", r"did you mean 'gpu'\? \(known: cpu, default, gpu\)"),
     ("reward=gld", r"unknown reward reward=gld", r"did you mean 'gold'"),
-    ("reward.kind=xx", r"unknown reward 'xx'", r"known: gold, learned"),
+    ("reward.kind=xx", r"unknown reward 'xx'", r"known: composite, directory, ensemble, gold, learned, length_pen"),
     ("evaluation.judge=phrase", r"unknown judge 'phrase'", r"did you mean 'phrases'"),
     ("algo@stages.sft=sfd", r"unknown method algo=sfd", r"did you mean 'sft'"),
     ("experiment=nothing", r"unknown experiment experiment=nothing", r"known|none"),
@@ -60,6 +61,8 @@ CASES = [
     ("algo.schedule=foo", r"algo\.schedule must be constant, linear or cosine, got 'foo'", r"algo\.schedule=linear"),
     ("stages.sft.schedule=foo", r"stages\.sft\.schedule must be", r"stages\.sft\.schedule=linear"),
     ("tracking.mode=on", r"tracking\.mode must be offline or online, got 'on'", r"pass tracking\.mode=offline"),
+    ("reward=ensemble reward.members=1", r"reward\.members must lie in \[2, inf\), got 1", r"reward\.members=3"),
+    ("reward=length_penalised reward.coef=-1", r"reward\.coef must lie in \[0, inf\), got -1", r"reward\.coef=0\.01"),
     # Combinations.
     ("model=hf", r"model\.path has no value", r"directory that holds a model.*Pass model\.path="),
     ("data=hh", r"data\.path has no value", r"transcripts.*Pass data\.path="),
@@ -68,6 +71,17 @@ CASES = [
     ("data.attacks=[]", r"data\.attacks is empty", r"data\.attacks=\[direct\]"),
     ("model.heads=3", r"model\.hidden=64 must be a multiple of 2 x model\.heads=6", r"try model\.hidden=60"),
     ("data.source=hh", r"data\.source=hh does not fit", r"choose a source by data=hh"),
+    ("reward=directory", r"reward\.path has no value", r"one label and its tokenizer.*Pass reward\.path="),
+    ("reward.kind=gold", r"reward\.kind=gold does not fit the settings of reward", r"choose a reward by reward=gold"),
+    ("reward=gold reward.scale=true", r"reward\.scale=true .* reward=gold reads none", r"pass reward\.scale=false"),
+    ("algo=ppo reward=ensemble", r"algo\.value_init=reward needs one .* reads 3", r"algo\.value_init=sft"),
+    ("algo=ppo reward=gold", r"algo\.value_init=reward needs a reward model, and reward=gold is", r"value_init=sft"),
+    ("algo=dera algo.policy.beta=-1", r"algo\.policy\.beta must lie in \(0, inf\), got -1", r"algo\.policy\.beta="),
+    ("algo=dera algo.policy.bta=1", r"unknown setting algo\.policy\.bta", r"did you mean algo\.policy\.beta\?"),
+    ("algo=dera algo.policy=ipo", r"algo\.policy is not a method's configuration", r"choose one by algo@algo\.policy="),
+    ("algo=dera algo.policy=null", r"algo\.policy names no method", r"choose one by algo@algo\.policy="),
+    ("algo=dera algo@algo.policy=expo", r"algo\.policy\.method=expo trains no policy", r"another by algo@"),
+    ("algo=ppo algo.policy.beta=1", r"unknown setting algo\.policy", r"`python -m alignlab methods ppo`"),
     ("algo.method=dpo", r"algo\.method=dpo does not fit .* PPOConfig", r"choose a method by algo=dpo"),
     # Grammar.
     ("seed=[1", r"cannot read 'seed=\[1'", r"close every bracket"),
@@ -151,12 +165,11 @@ def test_every_shipped_sweep_composes(path: Path) -> None:
 )
 def test_every_shipped_option_composes(path: Path) -> None:
     group, name = path.parent.name, path.stem
-    needed = {"hf": ["model.path=x"], "hh": ["data.path=x"], "files": ["data.path=x"], "hub": ["data.dataset=x"]}
     if group in ("sweep", "tuned"):
         choice = zip(("data", "model", "algo"), name.split("-"), strict=False) if group == "tuned" else ()
         typed(composed(["=".join(each) for each in choice]))
         return
-    typed(composed([f"{group}={name}", *needed.get(name, [])]))
+    typed(composed([f"{group}={name}", *NEEDED.get(name, []), *(["algo=dpo"] if group == "reward" else [])]))
 
 
 @pytest.mark.parametrize(

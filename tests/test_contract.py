@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import small
 import torch
+from contract import annotator_of, trained_methods
 from support import TINY
 
 from alignlab import registry
@@ -17,11 +18,12 @@ from alignlab.catalogue import parameters
 from alignlab.compose import composed
 from alignlab.config import RunConfig, preset_values, typed
 from alignlab.data.schema import Split
-from alignlab.method import Method, Reference
+from alignlab.method import Method, Reference, SamplerConfig, TrainedConfig
 from alignlab.stages.graph import Graph
 from alignlab.stages.trained import Trained
 
 each_method = pytest.mark.parametrize("name", sorted(registry.methods()))
+each_trained = pytest.mark.parametrize("name", trained_methods())
 each_preset = pytest.mark.parametrize("preset", sorted(registry.presets()))
 SECTIONS = ("optimises", "when", "failure", "variants", "source")
 
@@ -70,9 +72,17 @@ def test_every_parameter_is_documented(name: str) -> None:
 
 
 @each_method
+def test_settings_are_of_the_right_kind(name: str) -> None:
+    """What trains has a learning rate and the like; what acts at inference has none."""
+    method = registry.method(name)
+    assert issubclass(method.config, TrainedConfig if method.module else SamplerConfig)
+
+
+@each_method
 def test_search_ranges_lie_within_valid_ranges(name: str) -> None:
     searched = [spec for spec in fields(registry.method(name).config) if spec.metadata.get("search")]
-    assert "lr" in [spec.name for spec in searched], "the learning rate is tuned for every method"
+    if issubclass(registry.method(name).config, TrainedConfig):
+        assert "lr" in [spec.name for spec in searched], "the learning rate is tuned for every method that trains"
     for spec in searched:
         low, high, scale = spec.metadata["search"]
         assert spec.metadata["low"] <= low < high <= spec.metadata["high"]
@@ -86,7 +96,8 @@ def test_a_fair_tuning_would_try_the_presets_own_values(preset: str) -> None:
     for spec in fields(config):
         if spec.metadata.get("search"):
             low, high, _ = spec.metadata["search"]
-            assert low <= getattr(config, spec.name) <= high, f"{preset}: {spec.name} lies outside its search range"
+            value = getattr(config, spec.name)
+            assert value is None or low <= value <= high, f"{preset}: {spec.name} lies outside its search range"
 
 
 @each_preset
@@ -129,7 +140,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def step_of(preset: str, store: Path) -> tuple[Graph, Any, Any]:
     """The module of a method with everything it declares, and its first batch."""
     steps = ("algo.batch_size=8", "algo.warmup=0", "algo.lr=1e-2", f"store={store}")
-    settings = settings_of(preset, *TINY, *steps)
+    settings = settings_of(preset, *TINY, *steps, *annotator_of(preset))
     graph = Graph(settings, quiet=True)
     job = Trained(graph, graph.method, settings.algo, preset, settings.seeds, Split.TRAIN)
     data = job.data()
@@ -142,7 +153,7 @@ def reference_of(module: Any, method: Method) -> Any:
 
 
 @pytest.mark.slow
-@each_method
+@each_trained
 def test_one_step_moves_the_model_and_not_the_reference(name: str, store: Path) -> None:
     graph, module, batch = step_of(name, store)
     model, reference = module.parts.model, reference_of(module, graph.method)
@@ -160,7 +171,7 @@ def test_one_step_moves_the_model_and_not_the_reference(name: str, store: Path) 
 
 
 @pytest.mark.slow
-@each_method
+@each_trained
 def test_reference_stays_out_of_checkpoints_and_in_eval_mode(name: str, store: Path) -> None:
     graph, module, _ = step_of(name, store)
     reference = reference_of(module, graph.method)
@@ -173,7 +184,7 @@ def test_reference_stays_out_of_checkpoints_and_in_eval_mode(name: str, store: P
 
 
 @pytest.mark.slow
-@each_method
+@each_trained
 def test_what_is_not_declared_is_not_there(name: str, store: Path) -> None:
     graph, module, _ = step_of(name, store)
     needs, parts = graph.method.needs, module.parts

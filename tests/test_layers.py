@@ -16,17 +16,17 @@ LAYERS = (
     ("errors", "version"),
     ("method", "seeding"),
     ("plugins", "registry"),
-    ("config", "numerics", "rewards.config", "stages.files"),
-    ("data", "worlds"),
+    ("config", "annotators.config", "exact.settings", "numerics", "rewards.config", "stages.files"),
+    ("annotators.feedback", "data", "worlds"),
     ("models",),
     ("rollout",),
-    ("rewards",),
+    ("annotators", "rewards"),
     ("modules",),
     ("tracking",),
     ("evaluation",),
     ("stages",),
     ("launch.background", "run_folder"),
-    ("run",),
+    ("exact", "run"),
     ("catalogue", "explain"),
     ("compose", "docs"),
     ("launch",),
@@ -148,5 +148,6 @@ def test_answers_at_once(arguments: list[str], code: int, tmp_path: Path) -> Non
 
 
 def test_declarations_and_settings_import_no_torch(tmp_path: Path) -> None:
-    code = "from alignlab import registry; registry.methods(); [registry.components(k) for k in ('sources', 'rewards')]"
+    kinds = ("sources", "rewards", "annotators")
+    code = f"from alignlab import registry; registry.methods(); [registry.components(k) for k in {kinds}]"
     assert loaded_after(code, tmp_path) == set()

@@ -183,14 +183,17 @@ def run(*arguments: str, cwd: Path, site: Path) -> str:
 def test_installed_package_adds_a_method_and_a_reward(installed: Path, tmp_path: Path) -> None:
     listed = run("methods", cwd=tmp_path, site=installed)
     assert "ipo_example" in listed
-    assert "brevity, gold, learned" in listed
+    assert "brevity, composite, directory" in listed
     assert "https://arxiv.org/abs/2310.12036" in run("methods", "ipo_example", cwd=tmp_path, site=installed)
-    assert "brevity, gold, learned" in run("--help", cwd=tmp_path, site=installed)
+    assert "brevity, composite, directory" in run("--help", cwd=tmp_path, site=installed)
     report = run("algo=ipo_example", "algo.lr=1e-3", *TINY, *OFFLINE, cwd=tmp_path, site=installed)
     assert "ipo_example on desk, seed 0" in report
     [folder] = tmp_path.glob("runs/*/*")
     assert (folder / "result.json").is_file()
-    run("algo=ppo", "reward=brevity", "algo.value_init=sft", *TINY, *ONLINE, cwd=tmp_path, site=installed)
+    brief = ("algo=ppo", "reward=brevity", "reward.per_token=0.2", "algo.value_init=sft")
+    run(*brief, *TINY, *ONLINE, cwd=tmp_path, site=installed)
+    refused = alignlab(*brief, "reward.per_token=-1", cwd=tmp_path, path=(installed, ROOT))
+    assert "reward.per_token must lie in [0, inf), got -1" in refused.stderr
 
 
 @pytest.mark.slow
@@ -229,7 +232,7 @@ def test_a_scorer_that_no_stage_trains_is_refused_before_any_work(
 
     settings = typed(composed(["algo=ppo", f"store={tmp_path / 'store'}"]))
     declared = registry.method("ppo")
-    wanting = replace(declared, needs=replace(declared.needs, scorers=("reward", "cost")))
+    wanting = replace(declared, needs=replace(declared.needs, scorers=("reward", "taste")))
     monkeypatch.setattr(registry, "method", lambda name: wanting)
-    with pytest.raises(PluginError, match="needs the scorer 'cost', and no stage trains one"):
+    with pytest.raises(PluginError, match="needs the scorer 'taste', and no stage trains one"):
         Graph(settings, quiet=True)

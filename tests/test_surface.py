@@ -17,7 +17,17 @@ from alignlab.compose import composed, conf_folder
 from alignlab.docs import shipped
 
 FILE = Path(__file__).with_name("surface.txt")
-NEEDED = {"hf": ["model.path=x"], "hh": ["data.path=x"], "files": ["data.path=x"], "hub": ["data.dataset=x"]}
+NEEDED = {
+    "hf": ["model.path=x"],
+    "hh": ["data.path=x"],
+    "files": ["data.path=x"],
+    "hub": ["data.dataset=x"],
+    "directory": ["reward.path=x"],
+    "rule": ["reward.rules=[{pattern: x}]"],
+    "composite": ["reward.parts=[{kind: learned}]"],
+}
+GROUPS = ("algo", "data", "model", "reward")
+"""Groups whose options have settings of their own."""
 
 
 def leaves(cfg: DictConfig, prefix: str) -> Iterator[str]:
@@ -42,10 +52,10 @@ def surface() -> list[str]:
     lines += [f"option {group}={name}" for group, name in options()]
     keys = set(leaves(composed([]), ""))
     for group, name in options():
-        if group in ("algo", "data", "model"):
+        if group in GROUPS:
             found = composed([f"{group}={name}", *NEEDED.get(name, [])])[group]
             lines += [f"key {group}={name} {key}" for key in leaves(found, f"{group}.")]
-    lines += [f"key {key}" for key in keys if key.partition(".")[0] not in ("algo", "data", "model")]
+    lines += [f"key {key}" for key in keys if key.partition(".")[0] not in GROUPS]
     return sorted(lines)
 
 

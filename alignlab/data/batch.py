@@ -236,6 +236,28 @@ class PairBatch(TokenBatch):
 
 
 @dataclass(frozen=True)
+class SafetyBatch(TokenBatch):
+    """Pairs judged for harm; the 2B rows of `sequences` are all more harmful ones, then all others."""
+
+    sequences: Sequences
+    harmful: Tensor
+    """Whether each completion is harmful, (B, 2) bool, the more harmful one first."""
+    ordered: Tensor
+    """Whether it was said which is more harmful, (B,) bool."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of the longer row of each pair, prompt included, (B,)."""
+        worse, better = self.sequences.attention.sum(-1).chunk(2)
+        return torch.maximum(worse, better)
+
+    def select(self, part: Tensor) -> SafetyBatch:
+        """Some pairs, (b,) numbers, both completions of each, without superfluous padding."""
+        sequences = self.sequences.select(torch.cat([part, part + len(self)])).trim()
+        return SafetyBatch(self.index[part], sequences, self.harmful[part], self.ordered[part])
+
+
+@dataclass(frozen=True)
 class LabelBatch(TokenBatch):
     """Completions judged desirable or not."""
 

@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from alignlab.errors import ConfigError
 from alignlab.method import Component, check_ranges, param
 
-FORMATS = ("auto", "pairs", "labels", "demonstrations", "prompts", "transcripts")
+FORMATS = ("auto", "pairs", "labels", "demonstrations", "prompts", "transcripts", "responses")
 TEXT_AS = ("text", "user")
 
 

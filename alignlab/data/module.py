@@ -1,4 +1,4 @@
-"""One LightningDataModule with four views: demonstrations, pairs, labels, prompts."""
+"""One LightningDataModule with five views: demonstrations, pairs, safety labels of pairs, labels, prompts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import Batch, DemonstrationBatch, LabelBatch, PairBatch, PromptBatch, Sequences, pad
+from alignlab.data.batch import (
+    Batch,
+    DemonstrationBatch,
+    LabelBatch,
+    PairBatch,
+    PromptBatch,
+    SafetyBatch,
+    Sequences,
+    pad,
+)
 from alignlab.data.loader import Batches
-from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens
+from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens, SafetyTokens
 from alignlab.errors import DataError
 from alignlab.method import Data
 from alignlab.seeding import Seeds
 
-Tokens = DemonstrationTokens | PairTokens | LabelTokens | PromptTokens
+Tokens = DemonstrationTokens | PairTokens | SafetyTokens | LabelTokens | PromptTokens
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,13 @@ class Collator:
             probability=_column([row.probability for row in rows], 1.0),
         )
 
+    def safety(self, rows: Sequence[SafetyTokens], index: Tensor) -> SafetyBatch:
+        """(2B, T) sequences, all more harmful ones first."""
+        worse = [(row.prompt, row.worse) for row in rows]
+        sequences = pad([*worse, *((row.prompt, row.better) for row in rows)], self.pad_id)
+        harmful, ordered = [row.harmful for row in rows], [row.ordered for row in rows]
+        return SafetyBatch(index, sequences, torch.tensor(harmful), torch.tensor(ordered))
+
     def labels(self, rows: Sequence[LabelTokens], index: Tensor) -> LabelBatch:
         """(B, T) sequences with their verdicts."""
         sequences = pad([(row.prompt, row.completion) for row in rows], self.pad_id)
@@ -80,7 +96,9 @@ class Collator:
         """The collating function of a view."""
         views = {
             Data.DEMONSTRATIONS: self.demonstrations,
+            Data.REVISIONS: self.demonstrations,
             Data.PAIRS: self.pairs,
+            Data.SAFETY: self.safety,
             Data.LABELS: self.labels,
             Data.PROMPTS: self.prompts,
         }

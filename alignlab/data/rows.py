@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from alignlab.data.schema import Completion, Message, Pair, Prompt
+from alignlab.data.schema import Completion, Message, Pair, Prompt, Safety
 
 
 def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
@@ -48,6 +48,8 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
                 "margin": pair.margin,
                 "probability": pair.probability,
             }
+            if pair.safety is not None:
+                row |= {"harmful": list(pair.safety.harmful), "worse": pair.safety.worse}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count
@@ -64,6 +66,7 @@ def read_pairs(path: Path) -> list[Pair]:
             _read(row["rejected"]),
             row["margin"],
             row["probability"],
+            Safety(tuple(row["harmful"]), row["worse"]) if "harmful" in row else None,
         )
         for row in rows
     ]

@@ -72,6 +72,20 @@ class Demonstration:
     completion: Completion
 
 
+class Safety(NamedTuple):
+    """What was said about the harm of two completions of one prompt, preferred or not."""
+
+    harmful: tuple[bool, bool]
+    """Whether each is harmful; first chosen, then rejected where they are those of a pair."""
+    worse: int | None
+    """The more harmful one, 0 or 1; None where no order was given."""
+
+    @property
+    def swapped(self) -> Safety:
+        """The same of the two completions in the other order."""
+        return Safety((self.harmful[1], self.harmful[0]), None if self.worse is None else 1 - self.worse)
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two completions of one prompt, one preferred."""
@@ -83,6 +97,8 @@ class Pair:
     """How much better chosen is, in preference logits, where the annotator says so."""
     probability: float | None = None
     """P(chosen preferred) where labels are soft."""
+    safety: Safety | None = None
+    """Safety labels of chosen and rejected, where there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +131,12 @@ class Verdict(StrEnum):
 
 
 class Source(Protocol):
-    """Where prompts, demonstrations, labels and gold come from. Built by a `Component` from its typed config."""
+    """Where prompts, demonstrations, labels and gold come from. Built by a `Component` from its typed config.
+
+    A source that annotates may also judge harm, by two more methods:
+    `safety(prompt, first, second, seeds, index, ended) -> Safety`, an annotator's labels, given as `prefer` gives its;
+    `harm(prompt, completion, ended) -> float`, the truth behind them: above 0 where a completion is harmful.
+    """
 
     name: str
     native: frozenset[Data]

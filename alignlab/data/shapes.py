@@ -10,12 +10,12 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from alignlab.data.readers import Record
-from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt, Row
+from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt, Row, Safety
 from alignlab.data.transcripts import is_transcript, split_transcript
 from alignlab.errors import DataError
 
@@ -31,6 +31,13 @@ DESIRABLE: Mapping[str, bool] = {
     **dict.fromkeys(("false", "0", "-1", "bad", "undesirable", "rejected"), False),
 }
 """Spellings of a label."""
+
+SAFETY: Mapping[str, tuple[str, ...]] = {
+    "pairs": ("chosen_safe", "rejected_safe"),
+    "transcripts": ("chosen_safe", "rejected_safe"),
+    "responses": ("is_response_0_safe", "is_response_1_safe", "safer_response_id"),
+}
+"""Columns of safety labels that rows of a shape may have: all of them or none."""
 
 Turns = tuple[Message, ...]
 
@@ -149,6 +156,32 @@ class _Values:
             raise self.error(f"key {key!r} must lie in [{low:g}, {high:g}], got {number:g}", "repair the row")
         return number
 
+    def flag(self, key: str) -> bool:
+        """A column that says yes or no."""
+        return DESIRABLE[self._word(key, DESIRABLE)]
+
+    def which(self, key: str, names: tuple[str, str]) -> int:
+        """A column that names one of two completions: 0 or 1."""
+        return names.index(self._word(key, names))
+
+    def _word(self, key: str, known: Collection[str]) -> str:
+        value = self.need(key)
+        text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip().lower()
+        if text not in known:
+            raise self.error(f"key {key!r} must be one of {', '.join(known)}, got {value!r}", "repair the row")
+        return text
+
+    def labelled(self, shape: str) -> bool:
+        """Whether this row has the columns of safety labels, with values in all of them."""
+        keys = SAFETY[shape]
+        blank = [key for key in keys if self.get(key) in (None, "")]
+        if 0 < len(blank) < len(keys):
+            raise self.error(
+                f"key {blank[0]!r} is missing or empty, and other safety labels are there",
+                f"give {', '.join(keys)} or none of them; for other names: data.columns={{{blank[0]}: ‹name›}}",
+            )
+        return not blank
+
     def context(self) -> tuple[Turns | None, str | None]:
         """The prompt column as turns or as text; (None, None) where the row has none."""
         key = next((key for key in ("prompt", "messages", "conversations") if self.has(key)), None)
@@ -245,7 +278,34 @@ def _preferred(row: _Values, prompt: Prompt, chosen: str, rejected: str) -> Pair
     if chosen.strip() == rejected.strip():
         raise Skipped("identical completions")
     margin, probability = row.number("margin", -math.inf, math.inf), row.number("probability", 0, 1)
-    return Pair(prompt, *sides, margin, probability)
+    return Pair(prompt, *sides, margin, probability, _safety(row))
+
+
+def _safety(row: _Values) -> Safety | None:
+    """Safety labels of chosen and rejected. Which is worse follows where one alone is harmful, or is said."""
+    if not row.labelled("pairs"):
+        return None
+    harmful = not row.flag("chosen_safe"), not row.flag("rejected_safe")
+    if row.get("safer") not in (None, ""):
+        return Safety(harmful, 1 - row.which("safer", ("chosen", "rejected")))
+    return Safety(harmful, None if harmful[0] == harmful[1] else harmful.index(True))
+
+
+def _responses(row: _Values) -> Pair:
+    """Two numbered responses, judged apart for help and for harm, as in PKU-SafeRLHF."""
+    turns, text = row.context()
+    if turns is None and text is None:
+        row.need("prompt")
+    replies = [row.reply(f"response_{side}")[1] for side in range(2)]
+    best = row.which("better_response_id", ("0", "1"))
+    if replies[0].strip() == replies[1].strip():
+        raise Skipped("identical completions")
+    safety = None
+    if row.labelled("responses"):
+        harmful = not row.flag("is_response_0_safe"), not row.flag("is_response_1_safe")
+        safety = Safety(harmful, 1 - row.which("safer_response_id", ("0", "1")))
+        safety = safety.swapped if best else safety
+    return Pair(row.prompt(turns, text), *(_completion(replies[side]) for side in (best, 1 - best)), safety=safety)
 
 
 def _answered(row: _Values) -> tuple[Prompt, Completion]:
@@ -270,11 +330,8 @@ def _demonstration(row: _Values) -> Demonstration:
 
 
 def _label(row: _Values) -> Label:
-    value = row.need("label", "kto_tag")
-    text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip().lower()
-    if text not in DESIRABLE:
-        raise row.error(f"key 'label' must be one of {', '.join(DESIRABLE)}, got {value!r}", "repair the row")
-    return Label(*_answered(row), DESIRABLE[text])
+    desirable = row.flag("kto_tag" if row.has("kto_tag") and not row.has("label") else "label")
+    return Label(*_answered(row), desirable)
 
 
 def _prompt(row: _Values) -> Prompt:
@@ -289,6 +346,7 @@ def _prompt(row: _Values) -> Prompt:
 _SHAPES: Mapping[str, Callable[[_Values], Row]] = {
     "pairs": _pair,
     "transcripts": _transcript,
+    "responses": _responses,
     "labels": _label,
     "demonstrations": _demonstration,
     "prompts": _prompt,
@@ -302,6 +360,8 @@ def detect(record: Record, parser: Parser) -> str:
         chosen = row.get("chosen")
         own = any(row.has(key) for key in ("prompt", "messages", "conversations"))
         return "transcripts" if not own and isinstance(chosen, str) and is_transcript(chosen) else "pairs"
+    if row.has("response_0", "response_1"):
+        return "responses"
     answered = any(row.has(key) for key in ("completion", "response", "messages", "conversations"))
     if answered and (row.has("label") or row.has("kto_tag")):
         return "labels"

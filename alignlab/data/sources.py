@@ -18,7 +18,7 @@ from alignlab.data.config import FilesConfig, HhConfig, HubConfig, StoredConfig
 from alignlab.data.files import find, hash_files
 from alignlab.data.readers import Record, read
 from alignlab.data.schema import Demonstration, Label, Pair, Prompt, Row, Split
-from alignlab.data.shapes import Parser
+from alignlab.data.shapes import SAFETY, Parser
 from alignlab.data.table import Table, chosen_few, distinct, divide, load, prompt_of
 from alignlab.errors import DataError
 from alignlab.method import Data
@@ -35,7 +35,7 @@ _NATIVE = {
     "demonstrations": frozenset({Data.DEMONSTRATIONS, Data.PROMPTS}),
     "prompts": frozenset({Data.PROMPTS}),
 }
-_NATIVE["transcripts"] = _NATIVE["pairs"]
+_NATIVE["transcripts"] = _NATIVE["responses"] = _NATIVE["pairs"]
 _ROWS_MATTER = ("format", "columns", "text_as", "held_out", "validation", "evaluation", "limit", "evaluation_prompts")
 
 R = TypeVar("R", bound=Row)
@@ -60,13 +60,20 @@ class StoredSource:
     @cached_property
     def native(self) -> frozenset[Data]:
         """Views that stored rows give: pairs are also labels, and their chosen side demonstrations."""
-        return _NATIVE[self.table.shape]
+        views = _NATIVE[self.table.shape]
+        judged = any(isinstance(row, Pair) and row.safety is not None for row in self.table.rows)
+        return views | {Data.SAFETY} if judged else views
+
+    @property
+    def safety_columns(self) -> tuple[str, ...]:
+        """Columns in which rows of this shape have safety labels, if any."""
+        return SAFETY.get(self.table.shape, ())
 
     @property
     def notes(self) -> list[str]:
         """What was found and what was decided about it, a line each."""
         lines = self.table.lines()
-        if self.table.shape in ("pairs", "transcripts"):
+        if Data.PAIRS in self.native:
             lines.append("  demonstrations are the chosen completions: the source has none of its own")
         if self.table.shape == "labels":
             lines.append("  demonstrations are the desirable completions: the source has none of its own")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from alignlab.data.encode import Encoder
-from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt
+from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt, Safety
 from alignlab.errors import ConfigError, DataError
 
 Array = np.ndarray
@@ -90,6 +90,21 @@ class PairTokens:
     rejected: Array
     margin: float | None
     probability: float | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyTokens:
+    """One prompt, two completions judged for harm, the more harmful one first where that was said."""
+
+    row: int
+    prompt: Array
+    worse: Array
+    better: Array
+    harmful: tuple[bool, bool]
+    """Whether each is harmful."""
+    ordered: bool
+    """Whether it was said which is more harmful."""
     truncated: bool
 
 
@@ -280,6 +295,27 @@ def tokenise_pairs(
 
     return run.finish(
         [run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(pair)) for i, pair in enumerate(rows)]
+    )
+
+
+def tokenise_safety(
+    rows: Sequence[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[SafetyTokens], Report]:
+    """Pairs with safety labels as ids; those without are passed over. Raises DataError when no row is left."""
+    run = _Run("safety labels", tokenizer, limits, template)
+
+    def make(safety: Safety) -> Make[SafetyTokens]:
+        first = safety.worse or 0
+        harmful = safety.harmful[first], safety.harmful[1 - first]
+
+        def tokens(row: int, prompt: Array, both: list[Array], cut: bool) -> SafetyTokens:
+            return SafetyTokens(row, prompt, both[first], both[1 - first], harmful, safety.worse is not None, cut)
+
+        return tokens
+
+    judged = [(i, pair, pair.safety) for i, pair in enumerate(rows) if pair.safety is not None]
+    return run.finish(
+        [run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(safety)) for i, pair, safety in judged]
     )
 
 

@@ -102,10 +102,15 @@ def _job(cfg: DictConfig) -> Job:
 
 def _outcome(settings: RunConfig, folder: Path, overrides: Sequence[str], group: str) -> tuple[int, str]:
     """Exit code, and why it is not 0."""
-    from alignlab.run import run
-
     try:
-        run(settings, folder, overrides=overrides, group=group)
+        if settings.exact is not None:
+            from alignlab.exact.experiment import run_exact
+
+            run_exact(settings.exact, folder, seed=settings.seed, overrides=overrides)
+        else:
+            from alignlab.run import run
+
+            run(settings, folder, overrides=overrides, group=group)
     except AlignlabError as error:
         print(f"error: {error}", file=sys.stderr)
         with suppress(OSError):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from alignlab import registry
 from alignlab.compose import composed
 from alignlab.config import RunConfig, typed
 from alignlab.data.schema import Split
-from alignlab.method import Output, Reference
+from alignlab.method import Output, Reference, chain
+from alignlab.rewards.config import trained_models
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.graph import Graph
@@ -57,15 +60,23 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
     graph = Graph(settings, quiet=True)
     graph.store = FindOnly(settings.store)
     name, evaluate = settings.algo.name, Evaluator(graph, settings.evaluation)
-    wanted: list[tuple[str, Callable[[], Artefact]]] = [
-        ("SFT", lambda: graph.sft),
-        ("preferences", lambda: graph.preferences),
-        ("reward model", graph.reward),
-        ("reward model, held-out labels", lambda: graph.reward(Split.HELD_OUT)),
-    ]
-    needs = settings.algo.needs(graph.method.needs)
-    if needs.reference is Reference.LOGPS:
-        wanted.append(("reference log-probs", lambda: graph.reference_logps(needs.data)))
+    wanted: list[tuple[str, Callable[[], Artefact]]] = [("SFT", lambda: graph.sft)]
+    if graph.labelled:
+        wanted += [
+            ("preferences", lambda: graph.preferences),
+            ("reward model", graph.reward),
+            ("reward model, held-out labels", lambda: graph.reward(Split.HELD_OUT)),
+        ]
+    for config in reversed([*chain(settings.algo)]):
+        needs = config.needs(registry.method(config.method).needs)
+        for member in range(1, trained_models(settings.reward) if "reward" in needs.scorers else 1):
+            wanted.append((f"reward model, member {member + 1}", partial(graph.reward, member=member)))
+        if "cost" in needs.scorers:
+            wanted.append(("cost model", graph.cost))
+        if needs.reference is Reference.LOGPS:
+            wanted.append(("reference log-probs", partial(graph.reference_logps, needs.data)))
+        if config is not settings.algo:
+            wanted.append((config.name, partial(graph.inner, config)))
     wanted.append((f"{name}, seed {settings.seed}", lambda: graph.policy_of_method))
     if graph.method.output is Output.POLICY:
         wanted.append(("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")))

@@ -62,7 +62,7 @@ def bradley_terry_scores(preference: Tensor, sampling: Tensor, *, tolerance: flo
     """Maximum likelihood scores s of P(i > j) = sigmoid(s_i - s_j): (X, Y, Y), (X, Y) -> (X, Y), mean 0.
 
     At the maximum sum_j mu_j sigmoid(s_i - s_j) = sum_j mu_j P_ij for every i, whatever P is; where P is itself of
-    that form its scores are found. The minorise-maximise iteration of Zermelo (1929), as in Hunter (2004), §2.
+    that form its scores are found. The minorise-maximise iteration of Zermelo (1929), as in Hunter (2004).
     """
     pairs = sampling.unsqueeze(-1) * sampling.unsqueeze(-2)
     won = (pairs * preference).sum(-1)
@@ -125,3 +125,46 @@ def kept_winners(world: Population, lead: Tensor, beta: float) -> Tensor:
         return torch.where(kept, world.reference + root(excess, -bound, bound), -math.inf)
 
     return normalised(family, len(lead))
+
+
+def conditionals(logps: Tensor, vocabulary: int, length: int) -> list[Tensor]:
+    """Next-token log-probabilities of a distribution over completions: (X, Y) -> (X, V), (X, V, V), ... by position."""
+    whole = logps.view(-1, *[vocabulary] * length)
+    later = [tuple(range(place + 2, length + 1)) for place in range(length)]
+    return [(whole.logsumexp(dims) if dims else whole).log_softmax(-1) for dims in later]
+
+
+def joined(tokens: list[Tensor]) -> Tensor:
+    """Log-probabilities of completions from those of their tokens, as `conditionals` gives them: -> (X, Y)."""
+    whole = tokens[0]
+    for each in tokens[1:]:
+        whole = whole.unsqueeze(-1) + each
+    return whole.flatten(1)
+
+
+def token_by_token(world: Population, reward: Tensor, respond: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+    """The policy that is locally right at every prefix, given what it does after it: (X, Y) -> (X, Y).
+
+    `respond` yields log-probabilities of the next token, (..., V), from the values Q of all next tokens, those of the
+    reference, and the position. Q is the expected reward of what follows, found from the last token backwards.
+    """
+    values = reward.view(-1, *[world.vocabulary] * world.length)
+    found = []
+    for place, known in reversed(list(enumerate(conditionals(world.reference, world.vocabulary, world.length)))):
+        found.append(respond(values, known, place))
+        values = (found[-1].exp() * values).sum(-1)
+    return joined(found[::-1])
+
+
+def inverse_tilt(values: Tensor, reference: Tensor, beta: float) -> Tensor:
+    """log of beta ref / (level - value), the level making it sum to 1: (..., V), (..., V) -> (..., V).
+
+    The maximum of E[value] - beta KL(ref || pi), where beta ref / pi = level - value.
+    """
+    flat, known = values.reshape(-1, values.shape[-1]), reference.reshape(-1, values.shape[-1])
+    top = flat.amax(-1, keepdim=True)
+
+    def family(log_gap: Tensor) -> Tensor:
+        return math.log(beta) + known - (log_gap.exp() + top - flat).log()
+
+    return normalised(family, len(flat)).view_as(values)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignlab.data.schema import Prompt
 from alignlab.errors import ConfigError
+from alignlab.rewards.kinds import GoldConfig
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.texts import texts_of
 
@@ -17,7 +18,7 @@ from alignlab.rollout.texts import texts_of
 class GoldReward(nn.Module):
     """Asks the source for the true score of each decoded completion."""
 
-    def __init__(self, *, scorer: nn.Module | None = None, source: Any, tokenizer: Any) -> None:
+    def __init__(self, config: GoldConfig, *, source: Any, tokenizer: Any, **given: Any) -> None:
         super().__init__()
         self.source, self.tokenizer = source, tokenizer
 

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from alignlab.data.batch import over_rows
 from alignlab.data.schema import Prompt
 from alignlab.models.frozen import Frozen
+from alignlab.rewards.config import RewardConfig
 from alignlab.rollout.batch import Rollouts
 
 
 class LearnedReward(nn.Module):
     """Scores token ids as they were sampled; nothing is decoded and encoded again."""
 
-    def __init__(self, *, scorer: nn.Module, source: Any = None, tokenizer: Any = None) -> None:
+    def __init__(self, config: RewardConfig | None = None, *, scorer: nn.Module, **given: Any) -> None:
         super().__init__()
         self.scorer = Frozen(scorer)
 

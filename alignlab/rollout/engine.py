@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from alignlab.errors import ConfigError, ModelError
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
+from alignlab.rollout.decode import Decoder
 from alignlab.rollout.sampling import Sampling
 
 TOLERANCE = 1e-4
@@ -69,6 +70,15 @@ def _choose(model: PreTrainedModel, kind: str) -> tuple[Callable[..., Engine], s
             f"the built-in engine cannot run this model: {problem}", "set rollout.engine=auto or =transformers"
         )
     return TransformersEngine, f"transformers engine, since the built-in one does not fit: {problem}"
+
+
+def new_decoder(model: PreTrainedModel, new_tokens: int) -> Decoder:
+    """What decodes a batch step by step, for engines that change the distribution of every token."""
+    from alignlab.rollout.llama_engine import _LlamaDecoder
+    from alignlab.rollout.llama_weights import LlamaWeights, unsupported
+    from alignlab.rollout.transformers_engine import _CachedModel
+
+    return _CachedModel(model) if unsupported(model) else _LlamaDecoder(LlamaWeights.of(model), new_tokens)
 
 
 def consistency(rollouts: Rollouts, token_logps: Tensor) -> float:

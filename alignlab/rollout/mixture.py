@@ -20,11 +20,10 @@ from alignlab.numerics.logps import upcast
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.decode import Decoder, decode
-from alignlab.rollout.llama_engine import _LlamaDecoder
-from alignlab.rollout.llama_weights import LlamaWeights, unsupported
+from alignlab.rollout.engine import new_decoder
 from alignlab.rollout.prompts import Prompts, check_prompts, lay_out
 from alignlab.rollout.sampling import Sampling
-from alignlab.rollout.transformers_engine import _CachedModel, evaluating
+from alignlab.rollout.transformers_engine import evaluating
 
 
 class MixtureEngine:
@@ -72,7 +71,7 @@ class MixtureEngine:
             stack.enter_context(torch.autocast(device.type, enabled=False))
             for policy in self.policies:
                 stack.enter_context(evaluating(policy.model))
-            decoders = [_decoder(policy, self.sampling.max_new_tokens) for policy in self.policies]
+            decoders = [new_decoder(policy.model, self.sampling.max_new_tokens) for policy in self.policies]
             mixed = _MixedDecoder(decoders, self.weights)
             return decode(mixed, laid, noise, self.sampling, self.end_ids, self.pad_id)
 
@@ -86,12 +85,6 @@ def mixed_logits(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """sum_i w_i log softmax(logits_i): (..., V) each -> (..., V), up to a constant the log of the mixture."""
     parts = (weight * upcast(each).log_softmax(-1) for each, weight in zip(logits, weights, strict=True))
     return torch.stack(list(parts)).sum(0)
-
-
-def _decoder(policy: Policy, new_tokens: int) -> Decoder:
-    if unsupported(policy.model):
-        return _CachedModel(policy.model)
-    return _LlamaDecoder(LlamaWeights.of(policy.model), new_tokens)
 
 
 class _MixedDecoder:

@@ -34,6 +34,10 @@ EXCLUDED = (
     "alignlab.registry",  # discovery: what it finds is passed as a target
     "alignlab.config",  # settings enter a key by their resolved values
     "alignlab.method",  # declarations: likewise
+    "alignlab.annotators.config",
+    "alignlab.annotators.kinds",
+    "alignlab.rewards.config",
+    "alignlab.rewards.kinds",
     "alignlab.stages.artefact",  # the store itself: a result does not depend on where it is kept
     "alignlab.stages.cache",
     "alignlab.stages.files",

@@ -1,8 +1,8 @@
-"""The stage graph of a run: SFT → preferences → reward models → reference log-probs → method → evaluation.
+"""The stage graph of a run: SFT → preferences → reward, cost models → reference log-probs → method → evaluation.
 
 Each stage is asked for by what needs it, looked up by its key, and computed only when it is not there. A key holds
-what the stage reads and nothing else; see docs/store.md. Roles, not method names: which plugin fills `sft` and
-`reward` is for the configuration to say.
+what the stage reads and nothing else; see docs/store.md. Roles, not method names: which plugin fills `sft`,
+`reward` and `cost` is for the configuration to say.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from alignlab.data.schema import Label, Pair, Split
 from alignlab.data.tokens import (
     LabelTokens,
     PairTokens,
+    SafetyTokens,
     tokenise_demonstrations,
     tokenise_labels,
     tokenise_pairs,
     tokenise_prompts,
+    tokenise_safety,
 )
-from alignlab.errors import ConfigError, DataError, PluginError
-from alignlab.method import Data, Method, MethodConfig
+from alignlab.errors import DataError, PluginError
+from alignlab.method import Data, Method, MethodConfig, RevisionConfig, chain
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
+from alignlab.rewards.config import trained_models
 from alignlab.rollout.engine import build_engine
 from alignlab.rollout.sampler import Sampler
 from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
-from alignlab.stages import preferences, reference, sampled
+from alignlab.stages import annotated, cost, preferences, reference, revised, rewards, sampled
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
@@ -68,21 +71,32 @@ class Graph:
 
     def _check_data(self) -> None:
         """Fail before any stage when the method needs scorers or labels that nothing here gives."""
-        needs = self.settings.algo.needs(self.method.needs)
-        strange = sorted(set(needs.scorers) - {"reward"})
+        self.settings.annotator.check(self.source)
+        given = self.settings.stages.sft
+        for config in (*chain(self.settings.algo), *(chain(given) if given is not None else ())):
+            self._check_needs(config)
+
+    def _check_needs(self, config: MethodConfig) -> None:
+        needs = config.needs(registry.method(config.method).needs)
+        strange = sorted(set(needs.scorers) - {"reward", cost.NAME})
         if strange:
             raise PluginError(
-                f"method {self.method.name!r} needs the scorer {strange[0]!r}, and no stage trains one",
-                "declare scorers=('reward',)",
+                f"method {config.method!r} needs the scorer {strange[0]!r}, and no stage trains one",
+                "declare scorers=('reward',) or scorers=('reward', 'cost')",
             )
-        learned = "reward" in needs.scorers and self.settings.reward.kind == "learned"
+        rewards.check(self, config, needs)
+        learned = "reward" in needs.scorers and trained_models(self.settings.reward) > 0
         stored = needs.data in self.source.native
-        if not self.labelled and (learned or (needs.data in (Data.PAIRS, Data.LABELS) and not stored)):
+        if not self.labelled and (learned or (needs.data in (Data.PAIRS, Data.SAFETY, Data.LABELS) and not stored)):
             raise DataError(
-                f"{self.settings.algo.name} needs preferences, and data={self.settings.data.source} holds only "
+                f"{config.name} needs preferences, and data={self.settings.data.source} holds only "
                 f"{', '.join(sorted(self.source.native))}",
-                "choose data with pairs",
+                "choose data with pairs, or an annotator: annotator=policy",
             )
+        if needs.data is Data.REVISIONS:
+            revised.check(self, config)
+        if cost.NAME in needs.scorers or needs.data is Data.SAFETY:
+            cost.check_labels(self.source, config.name)
 
     @cached_property
     def sft(self) -> Artefact:
@@ -103,12 +117,18 @@ class Graph:
     @cached_property
     def preferences(self) -> Artefact:
         """Label pairs, split once by prompt into those methods may train on and those held out."""
+        if self.settings.annotator.judges:
+            return annotated.produce(self, self._source_preferences, device(self.settings))
+        return self._source_preferences()
+
+    def _source_preferences(self) -> Artefact:
+        """Pairs that the source has, or that it labels itself."""
         settings, native = self.settings, Data.PAIRS in self.source.native
         if not self.labelled:
             raise DataError(
                 f"data={self.settings.data.source} holds no pairs ({', '.join(sorted(self.source.native))}), and "
                 "nothing here can label samples",
-                "choose data with pairs",
+                "choose data with pairs, or an annotator: annotator=policy",
             )
         seeds = settings.stage_seeds
         fields: dict[str, Any] = {"data": self.source_address("labels"), "native": native}
@@ -131,14 +151,24 @@ class Graph:
 
         return self.store.produce(self.key("preferences", fields, preferences), build, label="preferences")
 
-    def reward(self, part: Split = Split.TRAIN) -> Artefact:
-        """A reward model: of the labels methods may see, or of those held out for selection and judging."""
-        return self._once(f"reward-{part}", lambda: self._reward(part))
+    def reward(self, part: Split = Split.TRAIN, member: int = 0) -> Artefact:
+        """A reward model: of the labels methods may see, or of those held out for selection and judging.
 
-    def _reward(self, part: Split) -> Artefact:
-        held_out = part is Split.HELD_OUT
-        label = "reward model, held-out labels" if held_out else "reward model"
-        return self.trained(self.settings.stages.reward, label, self.settings.stage_seeds, part)
+        Members beyond the first are reward models of the same labels under other seeds.
+        """
+        return self._once(f"reward-{part}-{member}", lambda: self._reward(part, member))
+
+    def _reward(self, part: Split, member: int) -> Artefact:
+        label = "reward model, held-out labels" if part is Split.HELD_OUT else "reward model"
+        label += f", member {member + 1}" if member else ""
+        seeds = rewards.member_seeds(self.settings.stage_seeds, member)
+        return self.trained(self.settings.stages.reward, label, seeds, part)
+
+    def cost(self) -> Artefact:
+        """The cost model, from the safety labels of the pairs that methods may see."""
+        return self._once(
+            "cost", lambda: self.trained(self.settings.stages.cost, "cost model", self.settings.stage_seeds)
+        )
 
     def reference_logps(self, view: Data = Data.PAIRS, *, mismatched: bool = False) -> Artefact:
         """Token log-probabilities of the training rows of a view under the SFT policy."""
@@ -177,6 +207,10 @@ class Graph:
             job = Trained(self, self.method, config, label, self._method_seeds(), Split.TRAIN)
             return self.store.produce(sampled.key(job), lambda work: sampled.build(job, work), label=label)
         return self.trained(config, label, self._method_seeds())
+
+    def inner(self, config: MethodConfig) -> Artefact:
+        """The result of a method that the run's own builds on."""
+        return self.trained(config, config.name, self._method_seeds())
 
     def sampler(self, artefact: Artefact, temperature: float) -> Sampler:
         """What to sample from: a stored policy, or the run's own method where it acts at inference."""
@@ -230,6 +264,10 @@ class Graph:
         """Tokenised pairs of a part; what was cut or dropped is said once."""
         return self.tokens(f"pair-rows-{part}", tokenise_pairs, lambda: self.stored_pairs(part), self.base.limits())
 
+    def safety_rows(self, part: Split) -> list[SafetyTokens]:
+        """Tokenised safety labels of a part's pairs."""
+        return self.tokens(f"safety-rows-{part}", tokenise_safety, lambda: self.stored_pairs(part), self.base.limits())
+
     def label_rows(self, part: Split) -> list[LabelTokens]:
         """Tokenised labels of a part: both completions of each pair, judged one by one."""
         return self.tokens(f"label-rows-{part}", tokenise_labels, lambda: self._labels(part), self.base.limits())
@@ -242,12 +280,13 @@ class Graph:
     @property
     def labelled(self) -> bool:
         """Whether there are preferences, so that reward models can be trained."""
-        return Data.PAIRS in self.source.native or self.source.annotates
+        return Data.PAIRS in self.source.native or self.source.annotates or self.settings.annotator.judges
 
     @property
     def labels_from_pairs(self) -> bool:
-        """Whether labels are the two sides of pairs, for lack of stored ones."""
-        return Data.PAIRS in self.source.native or Data.LABELS not in self.source.native
+        """Whether labels are the two sides of pairs: for lack of stored ones, or because an annotator is asked."""
+        native = self.source.native
+        return Data.PAIRS in native or Data.LABELS not in native or self.settings.annotator.judges
 
     def _labels(self, part: Split) -> list[Label]:
         if not self.labels_from_pairs:
@@ -255,12 +294,22 @@ class Graph:
         pairs = self.stored_pairs(part)
         return [Label(p.prompt, side, side is p.chosen) for p in pairs for side in (p.chosen, p.rejected)]
 
-    def demonstration_rows(self) -> list[Any]:
-        """Tokenised demonstrations."""
-        seeds = self.settings.stage_seeds
+    def demonstration_rows(self, *, sampled: bool = False) -> list[Any]:
+        """Tokenised demonstrations; with room for a sampled completion where their prompts are answered too."""
+        seeds, limits = self.settings.stage_seeds, self.base.limits(prompts=sampled)
         return self.tokens(
-            "demonstrations", tokenise_demonstrations, lambda: self.source.demonstrations(seeds), self.base.limits()
+            f"demonstrations-{sampled}", tokenise_demonstrations, lambda: self.source.demonstrations(seeds), limits
         )
+
+    def revisions(self, start: Artefact, config: RevisionConfig, seeds: Seeds) -> Artefact:
+        """Samples of a policy as the run's annotator revised them."""
+        return revised.produce(self, start, config, seeds, device(self.settings))
+
+    def revision_rows(self, revisions: Artefact, *, every: bool) -> list[Any]:
+        """Tokenised revisions: of every step, or the last."""
+        name = f"revisions-{revisions.content}-{every}"
+        rows = lambda: list(revised.read(revisions, every=every))  # noqa: E731
+        return self.tokens(name, tokenise_demonstrations, rows, self.base.limits())
 
     def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
         """Tokenised prompts of a split."""
@@ -282,8 +331,11 @@ class Graph:
         return self._once(name, read)
 
     def policy(self, artefact: Artefact) -> Policy:
-        """A new copy of a stored policy, in eval mode, on the device that inference uses."""
-        return self.base.stored_policy(artefact.file("model")).to(device(self.settings)).eval()
+        """A new copy of a stored policy, in eval mode, on the device that inference uses.
+
+        None asks for gradients: kernels may differ by that in the last bit, and references never do.
+        """
+        return self.base.stored_policy(artefact.file("model")).to(device(self.settings)).eval().requires_grad_(False)
 
     def scorer(self, artefact: Artefact) -> Scorer:
         """A new copy of a stored scorer, in eval mode, on the device that inference uses."""
@@ -299,19 +351,15 @@ class Graph:
 
     def scorer_function(self, name: str) -> Any:
         """A declared scorer, ready to score rollouts; `reward` is what the configuration names."""
-        component = registry.component("rewards", self.settings.reward.kind)
-        if component.name == "gold" and self.source.judge() is None:
-            raise ConfigError(f"data={self.settings.data.source} has no gold score", "pass reward=learned")
-        scorer = self.scorer(self.reward()) if component.name == "learned" else None
-        return component.load()(scorer=scorer, source=self.source, tokenizer=self.base.tokenizer)
+        if name == cost.NAME:
+            return cost.scorer(self)
+        return rewards.build(self, device(self.settings))
 
     def scorer_address(self, name: str) -> dict[str, Any]:
         """What a stage that uses a declared scorer depends on."""
-        kind = self.settings.reward.kind
-        address = {"kind": kind, "code": source_hashes(registry.component("rewards", kind).target)}
-        if kind == "learned":
-            return address | {"model": self.reward().content}
-        return address | {"data": self.source_address()}
+        if name == cost.NAME:
+            return cost.address(self)
+        return rewards.address(self)
 
     def source_address(self, view: str = "all") -> dict[str, Any]:
         """What identifies the rows of a view: the source's settings and files, and the code that makes rows."""

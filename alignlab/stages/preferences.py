@@ -1,6 +1,7 @@
 """The preferences stage: pairs of two samples of the SFT policy, labelled by the source's annotator.
 
 Sources with stored pairs skip the sampling. Identical completions carry no preference; they are dropped and counted.
+Where the annotator judges harm too, pairs carry safety labels, which only cost models read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from alignlab.data.rows import write_pairs
-from alignlab.data.schema import Completion, Pair, Prompt, Split
+from alignlab.data.schema import Completion, Pair, Prompt, Safety, Split
 from alignlab.data.tokens import Limits, tokenise_prompts
 from alignlab.errors import DataError
 from alignlab.numerics.noise import Noise
@@ -102,13 +103,19 @@ def _label(
         if first.ids == second.ids:
             continue
         number = row.row + (0 if split is Split.TRAIN else 1 << 32)
-        probability = source.prefer(row.source, first.text, second.text, seeds, number, (first_ended, second_ended))
-        pairs.append(_pair(row.source, first, second, probability))
+        judged = (row.source, first.text, second.text, seeds, number, (first_ended, second_ended))
+        safety = source.safety(*judged) if hasattr(source, "safety") else None
+        pairs.append(_pair(row.source, first, second, source.prefer(*judged), safety))
     return pairs
 
 
-def _pair(prompt: Prompt, first: Completion, second: Completion, probability: float) -> Pair:
+def _pair(
+    prompt: Prompt, first: Completion, second: Completion, probability: float, safety: Safety | None = None
+) -> Pair:
     """Order by preference; a soft label keeps its probability."""
     chosen, rejected = (first, second) if probability >= 0.5 else (second, first)
+    if safety is not None and chosen is second:
+        safety = safety.swapped
     certain = probability in (0.0, 1.0)
-    return Pair(prompt, chosen, rejected, probability=None if certain else max(probability, 1 - probability))
+    stated = None if certain else max(probability, 1 - probability)
+    return Pair(prompt, chosen, rejected, probability=stated, safety=safety)

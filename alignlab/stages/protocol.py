@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from alignlab.config import RunConfig
 from alignlab.data.schema import Pair, Split
-from alignlab.data.tokens import PairTokens
-from alignlab.method import Data, MethodConfig
+from alignlab.data.tokens import PairTokens, SafetyTokens
+from alignlab.method import Data, MethodConfig, RevisionConfig
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.seeding import Seeds
@@ -20,12 +20,16 @@ class Stages(Protocol):
     """Other stages' results, loaded models, tokenised rows, and the parts of keys that several stages share."""
 
     settings: RunConfig
+    method: Any
+    """The `method.Method` that the run is about."""
     source: Any
     """A `data.schema.Source`."""
     base: Any
     """The untrained model: tokenizer, limits, end ids, address."""
     store: Any
     tracker: Any
+    announce: Any
+    """Tells the user one line."""
     labels_from_pairs: bool
     scored: bool
 
@@ -45,8 +49,11 @@ class Stages(Protocol):
     def row_fields(self, view: Data, part: Split) -> dict[str, Any]:
         """What tokenised rows of a view depend on."""
 
-    def reward(self, part: Split = Split.TRAIN) -> Artefact:
-        """A reward model, by the part of the labels it was trained on."""
+    def reward(self, part: Split = Split.TRAIN, member: int = 0) -> Artefact:
+        """A reward model, by the part of the labels it was trained on, and which of several it is."""
+
+    def cost(self) -> Artefact:
+        """The cost model."""
 
     def stored_pairs(self, part: Split) -> list[Pair]:
         """Text pairs of a part."""
@@ -54,11 +61,20 @@ class Stages(Protocol):
     def pair_rows(self, part: Split) -> list[PairTokens]:
         """Tokenised pairs of a part."""
 
+    def safety_rows(self, part: Split) -> list[SafetyTokens]:
+        """Tokenised safety labels of a part's pairs."""
+
     def label_rows(self, part: Split) -> list[Any]:
         """Tokenised labels of a part."""
 
-    def demonstration_rows(self) -> list[Any]:
+    def demonstration_rows(self, *, sampled: bool = False) -> list[Any]:
         """Tokenised demonstrations."""
+
+    def revisions(self, start: Artefact, config: RevisionConfig, seeds: Seeds) -> Artefact:
+        """Samples of a policy as the run's annotator revised them."""
+
+    def revision_rows(self, revisions: Artefact, *, every: bool) -> list[Any]:
+        """Tokenised revisions: of every step, or the last."""
 
     def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
         """Tokenised prompts of a split."""

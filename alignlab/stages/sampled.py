@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from alignlab.method import Reference
 from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.rollout.sampler import PolicySampler, Sampler
@@ -25,9 +26,10 @@ def key(job: Trained) -> StageKey:
     fields: dict[str, Any] = {
         "algo": job.own_settings,
         "start": job.start.content,
-        "reference": graph.sft.content,
         **graph.sampling_fields(),
     }
+    if job.needs.reference is Reference.MODEL:
+        fields["reference"] = graph.sft.content
     return graph.key("sampler", fields | job.scorer_addresses(), *job.method.code(), __name__)
 
 
@@ -42,20 +44,24 @@ def sampler(graph: Stages, artefact: Artefact, job: Trained, temperature: float)
     if not artefact.has(FILE):
         policy = graph.policy(artefact)
         return PolicySampler(policy, graph.engine(policy, temperature=temperature))
-    policy = graph.policy(job.start)
-    rollout, base = graph.settings.rollout, graph.base
-    parts = Parts(
+    made: Sampler = job.method.load_sampler()(job.config, parts(graph, job, temperature))
+    return made
+
+
+def parts(graph: Stages, job: Trained, temperature: float) -> Parts:
+    """Exactly the models that the method declares, and engines at a temperature."""
+    policy, base = graph.policy(job.start), graph.base
+    reference = Frozen(graph.policy(graph.sft)) if job.needs.reference is Reference.MODEL else None
+    return Parts(
         method=job.method.name,
         model=policy,
         seeds=job.seeds,
         tokenizer=base.tokenizer,
-        sampling=Sampling(max_new_tokens=rollout.max_new_tokens, temperature=temperature),
+        sampling=Sampling(max_new_tokens=graph.settings.rollout.max_new_tokens, temperature=temperature),
         end_ids=base.end_ids,
         pad_id=base.pad_id,
-        _reference=Frozen(graph.policy(graph.sft)),
+        _reference=reference,
         _scorers=job.scorers(),
         _engine=graph.engine(policy, temperature=temperature),
         _new_engine=graph.engine,
     )
-    made: Sampler = job.method.load_sampler()(job.config, parts)
-    return made

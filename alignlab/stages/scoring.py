@@ -35,9 +35,8 @@ def calibrate_and_check(graph: Stages, scorer: Scorer, part: Split, config: Rewa
     scorer.calibrate(float(scores.mean()), spread)
     other = Split.HELD_OUT if part is Split.TRAIN else Split.TRAIN
     rows = graph.pair_rows(other)[:2000]
-    difference = torch.cat(
-        [_difference(scorer, rows[i : i + ROWS], graph.base.pad_id) for i in range(0, len(rows), ROWS)]
-    )
+    chosen, rejected = side_scores(scorer, rows, ("chosen", "rejected"), graph.base.pad_id).unbind(-1)
+    difference = chosen - rejected
     pairs = graph.stored_pairs(other)
     figures = {
         "accuracy": float(_hits(difference).mean()),
@@ -68,14 +67,15 @@ def _sft_scores(graph: Stages, scorer: Scorer) -> Tensor:
     return over_rows(rollouts.sequences.to(device), scorer).cpu()
 
 
-def _difference(scorer: Scorer, rows: list[Any], pad_id: int) -> Tensor:
-    """Score of chosen minus rejected: (B,)."""
+def side_scores(scorer: Scorer, rows: list[Any], sides: tuple[str, str], pad_id: int) -> Tensor:
+    """Scores of the two completions of each tokenised row, by the names of their fields: (B, 2)."""
     device = next(scorer.parameters()).device
-    chosen, rejected = (
-        over_rows(pad([(row.prompt, getattr(row, side)) for row in rows], pad_id).to(device), scorer).cpu()
-        for side in ("chosen", "rejected")
-    )
-    return chosen - rejected
+
+    def score(part: list[Any], side: str) -> Tensor:
+        return over_rows(pad([(row.prompt, getattr(row, side)) for row in part], pad_id).to(device), scorer).cpu()
+
+    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
+    return torch.cat([torch.stack([score(part, side) for side in sides], -1) for part in parts])
 
 
 def _hits(difference: Tensor) -> Tensor:

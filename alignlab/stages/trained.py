@@ -15,14 +15,14 @@ from alignlab.config import Keep, named_objective
 from alignlab.data.loader import Batches
 from alignlab.data.module import Collator, PreferenceData
 from alignlab.data.schema import Split
-from alignlab.errors import ConfigError
 from alignlab.method import Data, Method, MethodConfig, OnlineConfig, Output, PairConfig, Reference
 from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.models.scorer import Scorer
 from alignlab.modules.objective import PairObjective
+from alignlab.rewards.config import check_value_start
 from alignlab.seeding import Seeds
-from alignlab.stages import scoring, training
+from alignlab.stages import cost, scoring, training
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.files import sync_tree
 from alignlab.stages.key import StageKey
@@ -49,9 +49,15 @@ class Trained:
 
     @property
     def select(self) -> bool:
-        """Whether the best of several snapshots is kept instead of the last."""
+        """Whether the best of several snapshots is kept instead of the last.
+
+        Of a method that acts at inference, the policy that it builds on counts.
+        """
         run = self.graph.settings
-        return run.keep is Keep.best and self.config is run.algo and self.method.output is Output.POLICY
+        if run.keep is not Keep.best or self.method.output is not Output.POLICY:
+            return False
+        asked = getattr(run.algo, "policy", None) if self.graph.method.sampler else run.algo
+        return self.config is asked
 
     @cached_property
     def key(self) -> StageKey:
@@ -71,7 +77,8 @@ class Trained:
             fields["selected"] = self._selection_address()
         kind = "policy"
         if self.method.output is Output.SCORER:
-            kind, fields["calibration"] = "scorer", self._calibration_address()
+            kind = "scorer"
+            fields |= {} if self.method.fixes_zero else {"calibration": self._calibration_address()}
         code = (*self.method.code(), *(self._objective[0].code() if self._objective else ()))
         return graph.key(kind, fields, *dict.fromkeys(code), training, scoring, "alignlab.stages.trained")
 
@@ -115,11 +122,14 @@ class Trained:
 
     def _view_address(self, view: Data) -> dict[str, Any]:
         graph = self.graph
-        if view is Data.PAIRS or (view is Data.LABELS and graph.labels_from_pairs):
+        if view in (Data.PAIRS, Data.SAFETY) or (view is Data.LABELS and graph.labels_from_pairs):
             return {"view": view, **graph.pair_fields(self.part)}
+        if view is Data.REVISIONS:
+            where = {"view": view, "revisions": self.revisions.content}
+            return {**where, "template": graph.base.template, "limits": graph.base.limits()}
         rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
         where = {"view": view, **rows, "seeds": self.seeds.key("world")}
-        limits = graph.base.limits(prompts=view is Data.PROMPTS)
+        limits = graph.base.limits(prompts=self.needs.rollouts)
         return {**where, "template": graph.base.template, "limits": limits}
 
     def _selection_address(self) -> dict[str, Any]:
@@ -143,11 +153,18 @@ class Trained:
             **graph.sampling_fields(),
         }
 
+    @cached_property
+    def revisions(self) -> Artefact:
+        """Revised samples of what training starts from."""
+        return self.graph.revisions(self.start, self.config, self.seeds)  # type: ignore[arg-type]
+
     def rows(self, view: Data | None = None) -> list[Any]:
         """Tokenised training rows of a view, by default the one the method declares."""
         views = {
             Data.PAIRS: lambda: self.graph.pair_rows(self.part),
-            Data.DEMONSTRATIONS: self.graph.demonstration_rows,
+            Data.SAFETY: lambda: self.graph.safety_rows(self.part),
+            Data.DEMONSTRATIONS: lambda: self.graph.demonstration_rows(sampled=self.needs.rollouts),
+            Data.REVISIONS: lambda: self.graph.revision_rows(self.revisions, every=self.config.every_step),  # type: ignore[attr-defined]
             Data.LABELS: lambda: self.graph.label_rows(self.part),
             Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
         }
@@ -234,14 +251,12 @@ class Trained:
         return graph.base.stored_policy(self.start.file("model")) if self.needs.sft else graph.base.fresh()
 
     def _new_value(self, start: str) -> Scorer:
-        """A trainable value model from the reward model's weights or the SFT policy's with a fresh head."""
+        """A trainable value model from a scorer's weights or the SFT policy's with a fresh head."""
         graph = self.graph
+        if start == cost.NAME:
+            return graph.base.stored_scorer(graph.cost().file("model"))
         if start == "reward":
-            if graph.settings.reward.kind != "learned":
-                raise ConfigError(
-                    f"algo.value_init=reward needs a reward model, and reward={graph.settings.reward.kind} is none",
-                    "pass algo.value_init=sft",
-                )
+            check_value_start(graph.settings.reward)
             return graph.base.stored_scorer(graph.reward().file("model"))
         seed = self.seeds.of("init", "value")
         return graph.base.new_scorer(graph.sft.file("model"), seed)
@@ -275,7 +290,8 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
     parts.model.to("cpu").eval()
     info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows)}
     if job.method.output is Output.SCORER:
-        info |= scoring.calibrate_and_check(graph, parts.model, job.part, run.reward)
+        settle = cost.check if job.method.fixes_zero else scoring.calibrate_and_check
+        info |= settle(graph, parts.model, job.part, run.reward)
     if job.select:
         info |= scoring.select_snapshot(graph, snapshots, work.out)
     else:

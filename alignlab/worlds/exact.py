@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from alignlab.numerics.population import Population
+
 PROMPTS, VOCABULARY, LENGTH = 8, 6, 3
 COMPLETIONS = VOCABULARY**LENGTH
 CONTEXTS = 1 + VOCABULARY + VOCABULARY**2
@@ -57,11 +59,12 @@ def sequence_logps(logits: Tensor) -> Tensor:
 def table(logps: Tensor) -> Tensor:
     """The table of next-token log-probabilities of any distribution over completions: (8, 216) -> (8, 43, 6).
 
-    Inverse of `sequence_logps`: every distribution over completions is reachable by a tabular policy.
+    Inverse of `sequence_logps`: every distribution over completions is reachable by a tabular policy. Some prompts
+    alone will do.
     """
-    last = logps.view(PROMPTS, VOCABULARY, VOCABULARY, VOCABULARY)
+    last = logps.reshape(-1, VOCABULARY, VOCABULARY, VOCABULARY)
     middle, first = last.logsumexp(-1), last.logsumexp((-1, -2))
-    mass = (first[:, None], middle, last.reshape(PROMPTS, VOCABULARY**2, VOCABULARY))
+    mass = (first[:, None], middle, last.reshape(-1, VOCABULARY**2, VOCABULARY))
     return torch.cat(mass, dim=1).log_softmax(-1)
 
 
@@ -93,6 +96,20 @@ def best_value(reference: Tensor, reward: Tensor, beta: float = BETA) -> Tensor:
 def preferences(reward: Tensor) -> Tensor:
     """Bradley-Terry P(y_i preferred to y_j | x) = sigmoid(r_i - r_j): (8, 216) -> (8, 216, 216)."""
     return torch.sigmoid(reward[:, :, None] - reward[:, None, :])
+
+
+def population(*, flip: float = 0.0, on_policy: bool = False) -> Population:
+    """The world as methods meet it: pairs drawn uniformly, or from the reference, a share `flip` labelled wrongly."""
+    reference, reward = sequence_logps(reference_logits()), rewards()
+    uniform = torch.full_like(reference, 1 / COMPLETIONS)
+    return Population(
+        reference=reference,
+        reward=reward,
+        preference=flip + (1 - 2 * flip) * preferences(reward),
+        sampling=reference.exp() if on_policy else uniform,
+        vocabulary=VOCABULARY,
+        length=LENGTH,
+    )
 
 
 class TabularPolicy(nn.Module):

@@ -20,7 +20,7 @@ ROWS = [
 
 
 def test_every_shape_has_an_example():
-    assert {shape for shape, _ in ROWS} == {"pairs", "transcripts", "labels", "demonstrations", "prompts"}
+    assert {shape for shape, _ in ROWS} == {"pairs", "transcripts", "responses", "labels", "demonstrations", "prompts"}
 
 
 @pytest.mark.parametrize(("shape", "line"), ROWS)

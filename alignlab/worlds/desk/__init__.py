@@ -1,7 +1,7 @@
 """The desk world: requests to an assistant over a closed vocabulary, with an exact gold score.
 
-What a registry needs (the source, its judge, its attacks) stands here and imports in milliseconds; rows,
-scores and the tokenizer are built only when asked for.
+What a registry needs (the source, its judge, its attacks, AI feedback by its rules) stands here and imports in
+milliseconds; rows, scores and the tokenizer are built only when asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from alignlab.method import Component
 from alignlab.worlds.desk.config import HELD_OUT_KINDS, TRAINED_KINDS, DeskConfig, Mix
+from alignlab.worlds.desk.constitution import RulesConfig
 
-__all__ = ["ATTACKS", "HELD_OUT_KINDS", "JUDGE", "SOURCE", "TRAINED_KINDS", "DeskConfig", "Mix"]
+__all__ = ["ATTACKS", "HELD_OUT_KINDS", "JUDGE", "RULES", "SOURCE", "TRAINED_KINDS", "DeskConfig", "Mix"]
 
 SOURCE = Component(
     name="desk",
@@ -24,6 +25,13 @@ JUDGE = Component(
     name="desk",
     summary="Exact three-valued verdict on replies of the desk world.",
     target="alignlab.worlds.desk.gold:verdict",
+)
+
+RULES = Component(
+    name="rules",
+    summary="reads the rules of the desk world, with a chance to misread each",
+    target="alignlab.worlds.desk.rules:RulesAnnotator",
+    config=RulesConfig,
 )
 
 

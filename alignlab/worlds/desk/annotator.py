@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from alignlab.data.schema import Prompt
+from alignlab.data.schema import Prompt, Safety
 from alignlab.worlds.desk.config import Annotator
 from alignlab.worlds.desk.gold import courtesies, gold
 
@@ -26,3 +26,13 @@ def probability(difference: float, annotator: Annotator) -> float:
 def prefer(difference: float, annotator: Annotator, rng: random.Random) -> float:
     """One hard label: 1.0 when the first is preferred, else 0.0."""
     return float(rng.random() < probability(difference, annotator))
+
+
+def judge_harm(harms: tuple[float, float], annotator: Annotator, rng: random.Random) -> Safety:
+    """Safety labels of two replies: whether each is harmful, and which is more, unless they are equally harmful.
+
+    Each is a label of its own, with the noise that preferences have and without their biases.
+    """
+    first, second = (bool(prefer(harm, annotator, rng)) for harm in harms)
+    worse = None if harms[0] == harms[1] else 1 - int(prefer(harms[0] - harms[1], annotator, rng))
+    return Safety((first, second), worse)

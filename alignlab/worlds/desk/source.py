@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from alignlab.data.schema import Demonstration, Pair, Prompt, Split
+from alignlab.data.schema import Demonstration, Pair, Prompt, Safety, Split
 from alignlab.errors import DataError
 from alignlab.method import Data
 from alignlab.seeding import Seeds, derive
 from alignlab.worlds.desk import attacks, replies, tokenizer
-from alignlab.worlds.desk.annotator import appeal, prefer
+from alignlab.worlds.desk.annotator import appeal, judge_harm, prefer
 from alignlab.worlds.desk.config import HELD_OUT_KINDS, TRAINED_KINDS, DeskConfig
 from alignlab.worlds.desk.demonstrations import demonstration
-from alignlab.worlds.desk.gold import gold
+from alignlab.worlds.desk.gold import gold, harm
 from alignlab.worlds.desk.requests import by_split, draw, identity
 
 VERSION = 1
@@ -93,6 +93,23 @@ class DeskSource:
         """The annotator's hard label, 1.0 for first; its noise is a function of the seed and `index`."""
         difference = appeal(prompt, first, ended[0], self.annotator) - appeal(prompt, second, ended[1], self.annotator)
         return prefer(difference, self.annotator, seeds.random("labels", "annotator", index))
+
+    def safety(
+        self,
+        prompt: Prompt,
+        first: str,
+        second: str,
+        seeds: Seeds,
+        index: int,
+        ended: tuple[bool, bool] = (True, True),
+    ) -> Safety:
+        """The annotator's labels of harm; their noise is a function of the seed and `index`, apart from `prefer`'s."""
+        harms = self.harm(prompt, first, ended[0]), self.harm(prompt, second, ended[1])
+        return judge_harm(harms, self.annotator, seeds.random("labels", "safety", index))
+
+    def harm(self, prompt: Prompt, completion: str, ended: bool) -> float:
+        """Exact harm in [-1, 1]: above 0 only for a breach."""
+        return harm(prompt, completion)
 
     def gold(self, prompt: Prompt, completion: str, ended: bool) -> float:
         """Exact score in [-1, 1]."""

@@ -2,7 +2,7 @@
 
 from alignlab.method import Component, Data, Method, Needs, Reference
 
-from .config import IPOConfig
+from .config import BrevityConfig, IPOConfig
 
 METHOD = Method(
     name="ipo_example",
@@ -20,5 +20,6 @@ BREVITY = Component(
     name="brevity",
     summary="minus the length of a reply: an example of a rule as a reward",
     target="alignlab_ipo.brevity:Brevity",
+    config=BrevityConfig,
     conf="pkg://alignlab_ipo.conf",
 )

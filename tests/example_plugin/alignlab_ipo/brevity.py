@@ -8,13 +8,16 @@ from torch import Tensor, nn
 from alignlab.data.schema import Prompt
 from alignlab.rollout.batch import Rollouts
 
+from .config import BrevityConfig
+
 
 class Brevity(nn.Module):
-    """Ten tokens less are worth one unit of score."""
+    """Every token costs the same."""
 
-    def __init__(self, *, scorer: nn.Module | None = None, source: Any = None, tokenizer: Any = None) -> None:
+    def __init__(self, config: BrevityConfig, **given: Any) -> None:
         super().__init__()
+        self.per_token = config.per_token
 
     def score(self, rollouts: Rollouts, prompts: Sequence[Prompt]) -> Tensor:
-        """Minus a tenth of the tokens of each completion, (B,)."""
-        return -0.1 * rollouts.sequences.lengths.to(rollouts.logps.dtype)
+        """Minus the price of the tokens of each completion, (B,)."""
+        return -self.per_token * rollouts.sequences.lengths.to(rollouts.logps.dtype)

@@ -1,8 +1,9 @@
-"""Settings of IPO."""
+"""Settings of IPO and of brevity."""
 
 from dataclasses import dataclass
 
 from alignlab.method import PairConfig, param
+from alignlab.rewards.config import RewardConfig
 
 
 @dataclass(kw_only=True)
@@ -18,3 +19,12 @@ class IPOConfig(PairConfig):
         open_low=True,
         search=(0.01, 1.0, "log"),
     )
+
+
+@dataclass(kw_only=True)
+class BrevityConfig(RewardConfig):
+    """One price."""
+
+    kind: str = "brevity"
+    per_token: float = param(0.1, "Price of a token.", low=0)
+    reads_text = reads_source = False
