@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.alphapo.loss:alphapo_loss",
     needs=Needs(data=Data.PAIRS),
     conf="pkg://alignlab.plugins.alphapo.conf",
+    exact="alignlab.plugins.alphapo.exact:fixed_point",
     equation="L = - log sigmoid(r_w - r_l - gamma), r = beta (1 - p^-alpha) / alpha, p = pi(y | x)^(1 / |y|)",
     paper="https://arxiv.org/abs/2501.03884",
     failures=(

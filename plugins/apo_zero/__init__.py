@@ -14,6 +14,7 @@ METHOD = Method(
     objective="alignlab.plugins.apo_zero.loss:apo_zero_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.apo_zero.conf",
+    exact="alignlab.plugins.apo_zero.exact:fixed_point",
     equation="L = 1 - sigmoid(beta log pi/ref(y_w | x)) + sigmoid(beta log pi/ref(y_l | x))",
     paper="https://arxiv.org/abs/2408.06266",
     failures=(

@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.dpo.loss:dpo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.dpo.conf",
+    exact="alignlab.plugins.dpo.exact:fixed_point",
     equation="L = - log sigmoid(beta [log pi/ref(y_w | x) - log pi/ref(y_l | x)])",
     paper="https://arxiv.org/abs/2305.18290",
     failures=(

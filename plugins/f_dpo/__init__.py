@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.f_dpo.loss:f_dpo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.f_dpo.conf",
+    exact="alignlab.plugins.f_dpo.exact:fixed_point",
     equation="L = - log sigmoid(beta [f'(pi/ref(y_w | x)) - f'(pi/ref(y_l | x))])",
     paper="https://arxiv.org/abs/2309.16240",
     failures=(

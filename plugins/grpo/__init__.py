@@ -15,6 +15,7 @@ METHOD = Method(
     module="alignlab.plugins.grpo.module:GRPOModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.grpo.conf",
+    exact="alignlab.plugins.grpo.exact:fixed_point",
     equation=(
         "L = - mean_i mean_t [min(q_t A_i, clip(q_t, 1 - clip_low, 1 + clip_high) A_i) - beta k3_t],   "
         "A_i = (R_i - mean R) / std R over the group"

@@ -15,6 +15,7 @@ METHOD = Method(
     objective="alignlab.plugins.hinge.loss:hinge_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.hinge.conf",
+    exact="alignlab.plugins.hinge.exact:fixed_point",
     equation="L = max(0, 1 - beta [log pi/ref(y_w | x) - log pi/ref(y_l | x)])",
     paper="https://arxiv.org/abs/2309.06657",
     failures=(

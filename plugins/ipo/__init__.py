@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.ipo.loss:ipo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.ipo.conf",
+    exact="alignlab.plugins.ipo.exact:fixed_point",
     equation="L = (log pi/ref(y_w | x) - log pi/ref(y_l | x) - 1 / (2 beta))^2",
     paper="https://arxiv.org/abs/2310.12036",
     failures=(

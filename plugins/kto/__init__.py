@@ -14,6 +14,7 @@ METHOD = Method(
     module="alignlab.plugins.kto.module:KTOModule",
     needs=Needs(data=Data.LABELS, reference=Reference.LOGPS, mismatched=True),
     conf="pkg://alignlab.plugins.kto.conf",
+    exact="alignlab.plugins.kto.exact:fixed_point",
     equation="L = lambda_y (1 - sigmoid(+-beta [log pi/ref(y | x) - z0])), z0 = max(0, mean log pi/ref(y' | x))",
     paper="https://arxiv.org/abs/2402.01306",
     failures=(

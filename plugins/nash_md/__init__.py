@@ -15,6 +15,7 @@ METHOD = Method(
     module="alignlab.plugins.nash_md.module:NashMDModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.nash_md.conf",
+    exact="alignlab.plugins.nash_md.exact:fixed_point",
     equation=(
         "grad = E[sum_t grad log pi(y_t) (P(y > y') - 1/2 - beta sum_{s >= t} log(pi/ref)_s)],   y ~ pi,   "
         "y' ~ pi^(1 - mixture) ref^mixture / Z token by token,   P = sigmoid(r(x, y) - r(x, y'))"

@@ -14,6 +14,7 @@ METHOD = Method(
     objective="alignlab.plugins.nca.loss:nca_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.nca.conf",
+    exact="alignlab.plugins.nca.exact:fixed_point",
     equation="L = - log sigmoid(r_w) - 1/2 log sigmoid(-r_w) - 1/2 log sigmoid(-r_l), r = beta log pi/ref(y | x)",
     paper="https://arxiv.org/abs/2402.05369",
     failures=(

@@ -15,6 +15,7 @@ METHOD = Method(
     module="alignlab.plugins.online.module:OnlineModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.online.conf",
+    exact="alignlab.plugins.online.exact:fixed_point",
     equation=(
         "L = E[objective(y_w, y_l)],   y_w, y_l = argmax, argmin of r(x, y_i),   y_1 ... y_G ~ pi(. | x);   "
         "objective dpo: - log sigmoid(beta [log pi/ref(y_w | x) - log pi/ref(y_l | x)])"

@@ -11,6 +11,7 @@ METHOD = Method(
     module="alignlab.plugins.ppo.module:PPOModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.ppo.conf",
+    exact="alignlab.plugins.ppo.exact:fixed_point",
     equation=(
         "L = - E[min(q_t A_t, clip(q_t, 1 - clip, 1 + clip) A_t)] + value_coef L_V,   "
         "r_t = - beta log(pi/ref)_t + [t = end] r(x, y),   A = GAE(r, V)"

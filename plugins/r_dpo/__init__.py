@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.r_dpo.loss:r_dpo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.r_dpo.conf",
+    exact="alignlab.plugins.r_dpo.exact:fixed_point",
     equation="L = - log sigmoid(beta [log pi/ref(y_w | x) - log pi/ref(y_l | x)] + alpha [|y_w| - |y_l|])",
     paper="https://arxiv.org/abs/2403.19159",
     failures=(

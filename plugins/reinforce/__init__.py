@@ -14,6 +14,7 @@ METHOD = Method(
     module="alignlab.plugins.reinforce.module:ReinforceModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.reinforce.conf",
+    exact="alignlab.plugins.reinforce.exact:fixed_point",
     equation=(
         "L = - mean_i sum_t (G_t - b) log pi(y_t),   G_t = sum_{s >= t} r_s,   "
         "r_t = - beta log(pi/ref)_t + [t = end] r(x, y)"

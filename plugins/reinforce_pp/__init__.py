@@ -11,6 +11,7 @@ METHOD = Method(
     module="alignlab.plugins.reinforce_pp.module:ReinforcePPModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.reinforce_pp.conf",
+    exact="alignlab.plugins.reinforce_pp.exact:fixed_point",
     equation=("L = - mean_t min(q_t A_t, clip(q_t) A_t),   A = whiten(R - baseline - beta sum_{s >= t} k1_s)"),
     paper="https://arxiv.org/abs/2501.03262",
     failures=(

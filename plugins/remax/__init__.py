@@ -15,6 +15,7 @@ METHOD = Method(
     module="alignlab.plugins.remax.module:ReMaxModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.remax.conf",
+    exact="alignlab.plugins.remax.exact:fixed_point",
     equation=("L = - mean_t A_t log pi(y_t),   A_t = discount^(T - t) (r(x, y) - r(x, greedy)) - beta log(pi/ref)_t"),
     paper="https://arxiv.org/abs/2310.10505",
     failures=(

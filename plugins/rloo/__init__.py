@@ -14,6 +14,7 @@ METHOD = Method(
     module="alignlab.plugins.rloo.module:RLOOModule",
     needs=Needs(data=Data.PROMPTS, reference=Reference.MODEL, scorers=("reward",), rollouts=True),
     conf="pkg://alignlab.plugins.rloo.conf",
+    exact="alignlab.plugins.rloo.exact:fixed_point",
     equation=(
         "L = - mean_i A_i log pi(y_i | x),   A_i = R_i - mean_{j != i} R_j over the group,   "
         "R = r(x, y) - beta log(pi/ref)(y | x)"

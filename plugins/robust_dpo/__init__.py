@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.robust_dpo.loss:robust_dpo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.robust_dpo.conf",
+    exact="alignlab.plugins.robust_dpo.exact:fixed_point",
     equation="L = [- (1 - eps) log sigmoid(z) + eps log sigmoid(-z)] / (1 - 2 eps),  z as in DPO",
     paper="https://arxiv.org/abs/2403.00409",
     failures=(

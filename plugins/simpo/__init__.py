@@ -11,6 +11,7 @@ METHOD = Method(
     objective="alignlab.plugins.simpo.loss:simpo_loss",
     needs=Needs(data=Data.PAIRS),
     conf="pkg://alignlab.plugins.simpo.conf",
+    exact="alignlab.plugins.simpo.exact:fixed_point",
     equation="L = - log sigmoid(beta [log pi(y_w | x) / |y_w| - log pi(y_l | x) / |y_l|] - gamma)",
     paper="https://arxiv.org/abs/2405.14734",
     failures=(

@@ -15,6 +15,7 @@ METHOD = Method(
     objective="alignlab.plugins.sppo.loss:sppo_loss",
     needs=Needs(data=Data.PAIRS, reference=Reference.LOGPS),
     conf="pkg://alignlab.plugins.sppo.conf",
+    exact="alignlab.plugins.sppo.exact:fixed_point",
     equation="L = (log pi/ref(y_w | x) - 1/(2 beta))^2 + (log pi/ref(y_l | x) + 1/(2 beta))^2",
     paper="https://arxiv.org/abs/2405.00675",
     failures=(
