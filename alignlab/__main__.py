@@ -112,7 +112,7 @@ def _plan(arguments: list[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"methods": _methods, "cache": _cache, "plan": _plan}
-HIDDEN = ("tuned", "schema", "hydra", "stages")
+HIDDEN = ("tuned", "schema", "hydra", "stages", "constitution")
 """Folders of the configuration that are not chosen by name."""
 
 

@@ -25,8 +25,10 @@ NEEDED = {
     "directory": ["reward.path=x"],
     "rule": ["reward.rules=[{pattern: x}]"],
     "composite": ["reward.parts=[{kind: learned}]"],
+    "endpoint": ["annotator.base_url=http://127.0.0.1:1/v1", "annotator.model=x"],
+    "model": ["annotator.path=x"],
 }
-GROUPS = ("algo", "data", "model", "reward")
+GROUPS = ("algo", "data", "model", "reward", "annotator")
 """Groups whose options have settings of their own."""
 
 

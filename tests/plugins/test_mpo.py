@@ -12,8 +12,7 @@ from alignlab.plugins.mpo.config import MPOConfig
 from alignlab.plugins.mpo.loss import mpo_loss
 from small import pairs
 
-from alignlab.compose import composed
-from alignlab.config import typed
+from alignlab.config import preset_config
 from alignlab.errors import ConfigError
 from alignlab.models.policy import TokenOutputs
 from alignlab.modules.objective import PairObjective
@@ -84,7 +83,7 @@ def test_extreme_log_ratios_stay_finite(
 
 def test_preset_adds_all_three_parts() -> None:
     """0.8 DPO + 0.2 BCO + 1.0 NLL of chosen a token, from token log-probabilities."""
-    config = typed(composed(["algo=mpo"])).algo
+    config = preset_config("mpo")
     batch = pairs(3)
     mask = batch.sequences.completion
     torch.manual_seed(0)
