@@ -4,9 +4,9 @@
 
 A trial draws every setting that the method declares a search range for, trains on stages that all trials share, and
 samples validation requests. Kept is the trial with the highest score by the held-out reward model, against which no
-method trains, among those within a KL limit; a method that no trial keeps within it gets as many again. The true score
-is recorded beside it and chooses nothing. What a trial costs is the same for all methods of a kind: one pass over the
-pairs, or so many rollouts of so many completions.
+method trains, among those within a KL limit; a method that no trial keeps within it gets as many again at a tenth of
+the learning rate. The true score is recorded beside it and chooses nothing. What a trial costs is the same for all
+methods of a kind: one pass over the pairs, or so many rollouts of so many completions.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def budget(preset: str) -> dict[str, Any]:
     return {**ONLINE, "group_size": min(size, GROUPS)}
 
 
-def draw(preset: str, trial: int, seed: int) -> dict[str, Any]:
-    """Settings of one trial: a function of (method, trial, seed) alone."""
+def draw(preset: str, trial: int, seed: int, *, slow: bool = False) -> dict[str, Any]:
+    """Settings of one trial: a function of (method, trial, seed) alone; `slow` at a tenth of the learning rate."""
     from alignlab import registry
     from alignlab.config import preset_values
 
@@ -64,7 +64,7 @@ def draw(preset: str, trial: int, seed: int) -> dict[str, Any]:
         # Each setting has numbers of its own, so that a new setting of a method moves no other.
         u = random.Random(f"{preset}/{spec.name}/{trial}/{seed}").random()
         value = math.exp(math.log(low) + u * math.log(high / low)) if scale == "log" else low + u * (high - low)
-        settings[spec.name] = float(f"{value:.2g}")
+        settings[spec.name] = float(f"{value / (10 if slow and spec.name == 'lr' else 1):.2g}")
     return settings
 
 
@@ -151,12 +151,14 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def missing(names: Sequence[str], trials: int, seed: int, known: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+def missing(
+    names: Sequence[str], trials: int, seed: int, known: Sequence[dict[str, Any]], *, slow: bool = False
+) -> Iterator[tuple[Any, ...]]:
     """Trials that are not in the record yet; all methods get their first before any gets its second."""
     done = {(row["preset"], json.dumps(row["settings"], sort_keys=True), row["seed"]) for row in known}
     for number in range(trials):
         for name in names:
-            settings = {**budget(name), **draw(name, number, seed)}
+            settings = {**budget(name), **draw(name, number, seed, slow=slow)}
             if (name, json.dumps(settings, sort_keys=True), seed) not in done:
                 yield name, settings
 
@@ -166,10 +168,10 @@ def own_rows(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     return [row for row in recorded(given.record) if (row["preset"], row["seed"]) == (name, given.seed)]
 
 
-def run(names: Sequence[str], trials: int, given: argparse.Namespace) -> None:
-    """Do and record what is missing of so many trials of each method."""
-    done = recorded(given.record)
-    jobs = [(name, settings, given.store, given.seed) for name, settings in missing(names, trials, given.seed, done)]
+def run(names: Sequence[str], given: argparse.Namespace, *, slow: bool = False) -> None:
+    """Do and record what is missing of the trials of each method."""
+    wanted = missing(names, given.trials, given.seed, recorded(given.record), slow=slow)
+    jobs = [(name, settings, given.store, given.seed) for name, settings in wanted]
     with ProcessPoolExecutor(given.workers) as pool, given.record.open("a", encoding="utf-8") as file:
         for row in pool.map(trial, jobs):
             file.write(json.dumps(row) + "\n")
@@ -188,8 +190,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="write conf/tuned/desk-tiny-‹method›.yaml")
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    run(given.methods, given.trials, given)
-    run([name for name in given.methods if not within(own_rows(name, given))], 2 * given.trials, given)
+    run(given.methods, given)
+    run([name for name in given.methods if not within(own_rows(name, given))], given, slow=True)
     folder = Path(__file__).resolve().parents[1] / "conf" / "tuned"
     for name in given.methods:
         mine = own_rows(name, given)

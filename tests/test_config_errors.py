@@ -172,9 +172,6 @@ def test_every_shipped_option_composes(path: Path) -> None:
         choice = zip(("data", "model", "algo"), name.split("-"), strict=False) if group == "tuned" else ()
         typed(composed(["=".join(each) for each in choice]))
         return
-    if group == "constitution":  # what an annotator reads
-        typed(composed([f"annotator={'rules' if name == 'desk' else 'policy'}", f"constitution@annotator={name}"]))
-        return
     typed(composed([f"{group}={name}", *NEEDED.get(name, []), *(["algo=dpo"] if group == "reward" else [])]))
 
 

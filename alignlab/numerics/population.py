@@ -107,7 +107,7 @@ def apart(world: Population, slope: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def kept_winners(world: Population, lead: Tensor, beta: float) -> Tensor:
-    """Maximum over policies of sum_y mu(y) lead(y) sigmoid(beta log pi/ref(y)) for 0 < beta <= 1: (X, Y).
+    """Maximum over policies of sum_y mu(y) lead(y) sigmoid(beta log pi/ref(y)) for 0 < beta < 1: (X, Y).
 
     With x = pi/ref, sigmoid(beta log x) = x^beta / (1 + x^beta) is concave with infinite slope at 0. So every
     completion with a negative lead loses all its probability, to which its log-probability, -inf here, runs for ever;

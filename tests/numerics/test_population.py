@@ -130,7 +130,7 @@ def test_separate_losses_whose_minima_sum_to_one_are_met_exactly() -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("beta", [0.3, 1.0])
+@pytest.mark.parametrize("beta", [0.3, 0.9])
 def test_losers_vanish_and_winners_pull_alike(beta: float) -> None:
     given = world()
     lead = random(2, 9, seed=6)
