@@ -179,7 +179,8 @@ def _trained(method: Method, config: MethodConfig, world: Population, steps: int
         named = method, config  # type: ignore[assignment]
     objective = PairObjective(*named) if named else None
     held = config.needs(method.needs).reference is not Reference.NONE or method.needs.data is not Data.PROMPTS
-    return sampled.train(method, config, objective, world, steps, seed), "" if held else "nothing holds it"
+    state = "reference moves" if getattr(config, "reference_every", 0) else "" if held else "nothing holds it"
+    return sampled.train(method, config, objective, world, steps, seed), state
 
 
 def _verdict(found: Figures, distance: float | None, state: str, whole: bool) -> str:

@@ -38,12 +38,13 @@ COLUMNS: Mapping[str, str] = {
     "method": "The preset as typed in algo=, and the presets that differ from it in nothing that matters here.",
     "arrives at": "In a few words, from the numbers beside it: the optimum or the point that theory predicts (KL up to "
     "1e-6, or 0.03 where samples make noise), a point elsewhere, near one at a kink of the loss, or none: "
-    "log-probabilities run away, or nothing holds the policy and only the number of steps says where it stops.",
+    "log-probabilities run away, or nothing holds the policy and only the number of steps says where it stops, as "
+    "where the reference moves along.",
     "from prediction": "KL(predicted‖π): 0 means that theory and implementation agree.",
     "from π*": "KL(π*‖π): 0 means that it finds the best trade of reward against drift.",
-    "J gap": "What is lost of E[r] − β KL(π‖π_ref) against π*; it equals β KL(π‖π*).",
+    "J gap": "What is lost of E[r] − β KL(π‖π<sub>ref</sub>) against π*; it equals β KL(π‖π*).",
     "E[r]": "The reward its completions get on average.",
-    "drift": "KL(π‖π_ref): how far it moved from the policy it started at.",
+    "drift": "KL(π‖π<sub>ref</sub>): how far it moved from the policy it started at.",
     "wrong labels": "KL(π*‖π) when {flip} of the labels are inverted: smaller than a neighbour's means more robust. "
     "Methods that read the reward itself have no labels.",
     "seconds": "Time of one core for everything in the row.",
@@ -79,7 +80,7 @@ def page(
         caption=CAPTION,
         count=len(outcomes),
         head="".join(f'<th class="{_align(name)}">{name}</th>' for name in COLUMNS),
-        rows="\n".join(_row(outcome) for outcome in outcomes),
+        rows="\n".join(_row(outcome, settings) for outcome in outcomes),
         columns="".join(f"<dt>{name}</dt><dd>{_text(name, settings)}</dd>" for name in COLUMNS),
         absent=_absent(absent),
         settings=_settings(settings, seed),
@@ -116,13 +117,13 @@ def _align(name: str) -> str:
     return "text" if name in ("method", "arrives at", "predicted point") else "number"
 
 
-def _row(outcome: Outcome) -> str:
+def _row(outcome: Outcome, settings: ExactConfig) -> str:
     case = outcome.case
     number, name = GROUPS.index(outcome.group), escape(case.name)
     shape = SHAPES[number].format(x=7, y=7)
     shown = f'class="dot" viewBox="0 0 14 14" role="img" aria-label="{outcome.group}"'
     dot = f'<svg {shown}><g class="g{number}">{shape}</g></svg>'
-    also = f"<small>also {', '.join(map(escape, case.also))}</small>" if case.also else ""
+    also = "".join(f"<small>{escape(note)}</small>" for note in _notes(case, settings))
     good = "good" if "optimum" in outcome.verdict else ""
     numbers = "".join(f"<td>{cell}</td>" for cell in cells(outcome))
     return (
@@ -130,6 +131,14 @@ def _row(outcome: Outcome) -> str:
         f'<td class="text"><span class="{good}">{escape(outcome.verdict)}</span></td>'
         f'{numbers}<td class="words">{greek(escape(outcome.prediction))}</td></tr>'
     )
+
+
+def _notes(case: Case, settings: ExactConfig) -> list[str]:
+    """What a variant changes, and which presets are the same."""
+    variant = dict(settings.variants.get(case.name, {}))
+    changed = ", ".join(f"{name}={value}" for name, value in variant.items() if name != "of")
+    notes = [f"{variant['of']} with {changed}"] if variant else []
+    return notes + ([f"also {', '.join(case.also)}"] if case.also else [])
 
 
 def greek(text: str) -> str:

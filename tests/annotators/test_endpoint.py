@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import TINY
 
 from alignlab.annotators.endpoint import Answers, EndpointAnnotator, preferred
 from alignlab.annotators.feedback import Comparison, Draft, Revision
 from alignlab.annotators.kinds import EndpointConfig
+from alignlab.compose import composed
+from alignlab.config import typed
 from alignlab.data.schema import Prompt
 from alignlab.errors import ConfigError, ModelError
+from alignlab.stages.graph import Graph
 
 KEY = "a-key-that-must-not-leak"
 PROMPT = Prompt(id="p", text="say {first}")
@@ -219,3 +223,18 @@ def test_how_it_is_reached_is_no_part_of_the_address() -> None:
     )
     assert base.address() == other.address()
     assert base.address() != EndpointConfig(base_url="http://x/v1", model="n", principles=["p"]).address()
+
+
+def test_a_stage_that_was_interrupted_asks_only_for_what_is_missing(server: Server, tmp_path: Path) -> None:
+    given = ("annotator=endpoint", f"annotator.base_url={server.url}", "annotator.model=m", "annotator.attempts=1")
+    small = ("data.pairs=12", "data.held_out_pairs=6", "annotator.parallel=1", f"store={tmp_path}")
+    config = typed(composed([*TINY, *given, *small]))
+    server.reply = lambda body: (200, said("A")) if len(server.seen) <= 10 else (503, b"")
+    with pytest.raises(ModelError, match="HTTP 503"):
+        _ = Graph(config, quiet=True).preferences
+    server.seen.clear()
+    server.reply = lambda body: (200, said("A"))
+    stage = Graph(config, quiet=True).preferences
+    assert len(server.seen) == 2 * (stage.info["labels"]) - 10
+    assert stage.info["health"]["position_bias"] == pytest.approx(0.5)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
