@@ -100,6 +100,17 @@ def check_ranges(config: Any, prefix: str) -> None:
             )
 
 
+def check_choices(config: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise ConfigError for the first of a method's settings that is none of its names; the first name is advised."""
+    for name, known in choices.items():
+        value = getattr(config, name)
+        if value not in known:
+            raise ConfigError(
+                f"algo.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}",
+                f"pass algo.{name}={known[0]}",
+            )
+
+
 def _inside(value: float, meta: Mapping[str, Any]) -> bool:
     low, high = float(meta["low"]), float(meta["high"])
     above = value > low if meta["open_low"] else value >= low

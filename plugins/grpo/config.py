@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from alignlab.errors import ConfigError
-from alignlab.method import Needs, OnlineConfig, Reference, param
+from alignlab.method import Needs, OnlineConfig, Reference, check_choices, param
 
 CHOICES = {
     "aggregate": ("sequence", "token", "constant"),
@@ -62,13 +62,7 @@ class GRPOConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices and what cannot be combined."""
         super().__post_init__()
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"algo.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}",
-                    f"pass algo.{name}={known[0]}",
-                )
+        check_choices(self, CHOICES)
         for wrong, message, remedy in self._conflicts():
             if wrong:
                 raise ConfigError(message, remedy)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from alignlab.errors import ConfigError
-from alignlab.method import OnlineConfig, param
+from alignlab.method import OnlineConfig, check_choices, param
 
 CHOICES = {
     "baseline": ("none", "mean"),
@@ -28,13 +28,7 @@ class ReinforcePPConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"algo.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}",
-                    f"pass algo.{name}={known[0]}",
-                )
+        check_choices(self, CHOICES)
         if self.baseline == "mean" and self.group_size < 2:
             raise ConfigError(
                 "algo.baseline=mean of a group of algo.group_size=1 leaves nothing", "pass algo.group_size=8"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from alignlab.errors import ConfigError
-from alignlab.method import OnlineConfig, param
+from alignlab.method import OnlineConfig, check_choices, param
 
 CHOICES = {
     "kl_place": ("reward", "advantage"),
@@ -30,13 +30,7 @@ class RLOOConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"algo.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}",
-                    f"pass algo.{name}={known[0]}",
-                )
+        check_choices(self, CHOICES)
         if self.surrogate == "sequence_clip" and self.kl_place == "advantage":
             raise ConfigError(
                 "algo.surrogate=sequence_clip has one advantage a completion, and algo.kl_place=advantage one a token",
