@@ -5,15 +5,19 @@ Imports no torch, so that `--help` and every mistake in an override answer at on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -49,6 +53,7 @@ def register() -> None:
     """Make plugins and schemas visible to Hydra. Safe to call again."""
     Plugins.instance().register(AlignlabSearchPath)
     OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", lambda: _names["sweep"], replace=True)
     _store("schema", "run", config.RunConfig)
     _store("schema/model", "tiny", config.TinyModel)
     _store("schema/model", "hf", config.HfModel)
@@ -70,6 +75,14 @@ def _store(group: str, name: str, kind: type) -> None:
         _stored[group, name] = kind
 
 
+_names = {"sweep": time.strftime("%Y-%m-%d_%H-%M-%S")}
+
+
+def name_sweep(name: str) -> None:
+    """What `${sweep_name:}` stands for from now on; the time until then."""
+    _names["sweep"] = name
+
+
 def _chosen(group: str, *, _root_: DictConfig) -> str:
     """In a list of defaults: the option of a group whose key has dots, such as `algo@algo.policy`."""
     return str(_root_.get(group))
@@ -86,11 +99,14 @@ def _open(kind: type) -> Any:
     return cfg
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of one run. Raises ConfigError or PluginError that name the key and the remedy."""
+def composed(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """The configuration of one run, with Hydra's own beside it if asked for.
+
+    Raises ConfigError or PluginError that name the key and the remedy.
+    """
     register()
     try:
-        return _compose(overrides)
+        return _compose(overrides, hydra=hydra)
     except AlignlabError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
@@ -98,11 +114,20 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def _compose(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="alignlab"):
+    with _hydra():
         cfg = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=hydra)
     OmegaConf.set_struct(cfg, True)
     return cfg
+
+
+@contextmanager
+def _hydra() -> Iterator[Hydra]:
+    """Hydra over the core's configuration. The innermost may be entered again: it is set up from nothing."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="alignlab"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra
 
 
 def jobs(overrides: Sequence[str]) -> list[list[str]]:
@@ -111,26 +136,29 @@ def jobs(overrides: Sequence[str]) -> list[list[str]]:
 
     register()
     try:
-        parser = OverridesParser.create()
-        parsed = parser.parse_overrides(overrides=list(overrides))
-        fixed = [item.input_line or "" for item in parsed if not item.is_sweep_override()]
-        named = _compose(fixed, hydra=True).hydra.sweeper.get("params") or {}
-        swept = parser.parse_overrides([f"{key}={value}" for key, value in named.items()])
-        return [list(job) for batch in BasicSweeper.split_arguments([*swept, *parsed], None) for job in batch]
+        with _hydra() as hydra:
+            parser = OverridesParser.create(config_loader=hydra.config_loader)  # which knows what glob(*) finds
+            parsed = parser.parse_overrides(overrides=list(overrides))
+            named = _sweep_file(parsed)
+            swept = parser.parse_overrides([f"{key}={value}" for key, value in named.items()])
+            return [list(job) for batch in BasicSweeper.split_arguments([*swept, *parsed], None) for job in batch]
     except AlignlabError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explained(error, overrides, _compose) from error
 
 
-def check(overrides: Sequence[str], *, multirun: bool) -> None:
-    """Compose and type every job before the first one starts."""
-    if not multirun:
-        config.typed(composed(overrides))
-        _refuse_idle_sweep(overrides)
-        return
-    for job in jobs(overrides):
-        config.typed(composed(job))
+def _sweep_file(parsed: Sequence[Override]) -> Mapping[str, str]:
+    """What `+sweep=‹name›` sweeps over; a method's own settings do not decide that, and may not fit the default one."""
+    fixed = [item for item in parsed if not item.is_sweep_override() and not item.key_or_group.startswith("algo.")]
+    named = _compose([item.input_line or "" for item in fixed], hydra=True).hydra.sweeper.get("params")
+    return named or {}
+
+
+def check(overrides: Sequence[str]) -> None:
+    """Compose and type one run before anything is loaded for it."""
+    config.typed(composed(overrides))
+    _refuse_idle_sweep(overrides)
 
 
 def _refuse_idle_sweep(overrides: Sequence[str]) -> None:

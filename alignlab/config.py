@@ -212,11 +212,15 @@ class RunConfig:
     keep: Keep = Keep.final
     overlap: bool = True
     """Compute stages the method does not wait for in a second process."""
+    workers: int = 0
+    """Jobs of a sweep at once; 0: one a core for small models, else one."""
+    job_minutes: float = 0.0
+    """A job of a sweep that takes longer is ended; 0: none is."""
     exact: ExactConfig | None = None
 
     def __post_init__(self) -> None:
-        """Check seeds."""
-        for key in ("seed", "stage_seed"):
+        """Check seeds and counts."""
+        for key in ("seed", "stage_seed", "workers", "job_minutes"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}", f"pass {key}=0")
         unknown = sorted(set(self.streams) - set(STREAMS))

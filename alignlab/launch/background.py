@@ -62,8 +62,8 @@ def _end(child: subprocess.Popen[bytes], log: Path) -> None:
         log.unlink(missing_ok=True)
 
 
-def _end_with(parent: int) -> None:
-    """A killed run must not leave this process behind, not even one killed before this process had started."""
+def end_with(parent: int) -> None:
+    """End when the parent has: a killed run must leave nothing behind, killed before this process started or after."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -92,7 +92,7 @@ def main() -> None:
     """Receive the run's settings from the first process, and work."""
     registry.methods()  # the settings may be of a plugin's class
     parent, settings = pickle.loads(sys.stdin.buffer.read())
-    _end_with(parent)
+    end_with(parent)
     work(settings)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,9 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from alignlab.compose import CONFIG_NAME, check, composed, conf_folder, register
-from alignlab.config import RunConfig, typed
-from alignlab.errors import AlignlabError, ConfigError
-from alignlab.launch.sweep import Job, show
+from alignlab.config import typed
+from alignlab.errors import ConfigError
+from alignlab.launch.outcome import outcome
+from alignlab.launch.sweep import planned, sweep
 from alignlab.stages.files import disk_error
 
 
@@ -30,27 +29,28 @@ def launch(arguments: Sequence[str]) -> int:
     options = _parsed(arguments)
     overrides: list[str] = options.overrides
     register()
-    if not _foreign(options):
-        if options.cfg or options.info:
-            composed(overrides)
-        else:
-            check(overrides, multirun=options.multirun)
-    done: list[Job] = []
+    if options.multirun and not (_foreign(options) or options.cfg or options.info):
+        found = planned(overrides)
+        if found.launcher == "basic" and not _other_sweeper(overrides):
+            return sweep(overrides, found)
+    elif options.cfg or options.info:
+        composed(overrides)
+    elif not _foreign(options):
+        check(overrides)
+    return _by_hydra(arguments, overrides)
 
-    def task(cfg: DictConfig) -> None:
-        done.append(_job(cfg))
 
+def _other_sweeper(overrides: Sequence[str]) -> bool:
+    """Whether another of Hydra's sweepers is to choose the jobs."""
+    return any(item.lstrip("+").startswith("hydra/sweeper=") for item in overrides)
+
+
+def _by_hydra(arguments: Sequence[str], overrides: Sequence[str]) -> int:
+    """One run; or many, by a launcher or sweeper of Hydra's."""
+    done: list[tuple[Path, int]] = []
     flags = [item for item in arguments if item not in overrides]
-    try:
-        code = _hydra(task, [*flags, *overrides])
-    finally:
-        if options.multirun and done:
-            show(done)
-    return code or max((_code(job, options.multirun) for job in done), default=0)
-
-
-def _code(job: Job, multirun: bool) -> int:
-    return min(job.code, 1) if multirun else job.code
+    code = _hydra(lambda cfg: done.append(_job(cfg)), [*flags, *overrides])
+    return code or max((code for _, code in done), default=0)
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -90,33 +90,10 @@ def _hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> int:
     return 0
 
 
-def _job(cfg: DictConfig) -> Job:
-    """One run. A failure ends this job with a message and leaves the others to go on."""
+def _job(cfg: DictConfig) -> tuple[Path, int]:
+    """One run: its folder and exit code, of several never more than 1."""
     context = HydraConfig.get()
-    sweep = Path(context.sweep.dir) if context.mode == RunMode.MULTIRUN else None
-    folder, overrides = Path(context.runtime.output_dir), list(context.overrides.task)
-    settings = typed(cfg)
-    code, reason = _outcome(settings, folder, overrides, sweep.name if sweep else "")
-    return Job(settings.algo.name, settings.seed, overrides, folder, sweep, code, reason)
-
-
-def _outcome(settings: RunConfig, folder: Path, overrides: Sequence[str], group: str) -> tuple[int, str]:
-    """Exit code, and why it is not 0."""
-    try:
-        if settings.exact is not None:
-            from alignlab.exact.experiment import run_exact
-
-            run_exact(settings.exact, folder, seed=settings.seed, overrides=overrides)
-        else:
-            from alignlab.run import run
-
-            run(settings, folder, overrides=overrides, group=group)
-    except AlignlabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        with suppress(OSError):
-            folder.rmdir()  # nothing was written: leave nothing behind
-        return error.exit_code, error.message
-    except Exception as error:  # a defect, of alignlab or of a plugin: shown whole, and no reason to stop other jobs
-        traceback.print_exc()
-        return 1, f"{type(error).__name__}: {error}"
-    return 0, ""
+    many = context.mode == RunMode.MULTIRUN
+    folder = Path(context.runtime.output_dir)
+    code, _ = outcome(typed(cfg), folder, list(context.overrides.task), Path(context.sweep.dir).name if many else "")
+    return folder, min(code, 1) if many else code

@@ -1,84 +1,82 @@
-"""What a sweep prints when it is complete: one row a job, and why those failed that did."""
+"""A sweep as a recipe: jobs → what is missing → processes → comparison.
+
+The folder's name is made from the jobs, so the same command finds its folder, and what was computed in it, again.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from alignlab.tracking.console import results
+from alignlab.compose import name_sweep
+from alignlab.config import RunConfig
+from alignlab.launch import record
+from alignlab.launch.board import SweepBoard
+from alignlab.launch.jobs import Job, Sweep, address, digest, expand, tell
+from alignlab.launch.pool import Limits, Pool, Watch
+from alignlab.stages.files import disk_error
+from alignlab.tracking.console import say
 
-SHOWN = {"gold": "eval/gold", "kl": "eval/kl"}
-"""Column and metric."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of a sweep, or a single run."""
-
-    method: str
-    """The preset's name."""
-    seed: int
-    overrides: Sequence[str]
-    folder: Path
-    sweep: Path | None
-    """Folder of all jobs."""
-    code: int
-    reason: str
-    """Why `code` is not 0; empty otherwise."""
+LISTED = 3
+"""Methods named in a folder's name."""
 
 
-def show(jobs: Sequence[Job]) -> None:
-    """Print the table of a sweep."""
-    varied = _varied(jobs)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method", no_wrap=True)
-    for column in ("seed", *(key.rpartition(".")[2] for key in varied), *SHOWN):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("folder", overflow="fold")
-    for job in jobs:
-        metrics = _metrics(job)
-        figures = [_figure(metrics.get(name)) for name in SHOWN.values()]
-        chosen = [_choices(job).get(key, "") for key in varied]
-        status = Text("failed", style="bold red") if job.code else Text("done")
-        table.add_row(job.method, str(job.seed), *chosen, *figures, status, job.folder.name)
-    results.print(table)
-    failed = [job for job in jobs if job.code]
-    for job in failed:
-        results.print(Text(f"{job.folder.name} failed: {job.reason}"), soft_wrap=True)
-    count = f"{len(jobs) - len(failed)} of {len(jobs)} jobs done"
-    results.print(Text(f"{count}, in {jobs[0].folder.parent}"), soft_wrap=True)
+def planned(overrides: Sequence[str]) -> Sweep:
+    """The checked jobs of a command line."""
+    return expand(overrides, _place)
 
 
-def _choices(job: Job) -> Mapping[str, str]:
-    pairs = (item.partition("=") for item in job.overrides)
-    return {key.lstrip("+"): value for key, _, value in pairs}
+def sweep(overrides: Sequence[str], found: Sweep) -> int:
+    """Run what is missing, then compare. Returns the exit code: 1 when a job failed."""
+    tell(found)
+    jobs, folder = found.jobs, found.jobs[0].folder.parent
+    settings = jobs[0].settings
+    command = f"python -m alignlab -m {shlex.join(overrides)}"
+    with disk_error(folder):
+        record.write_sweep(folder, command, jobs, found.notes)
+    failed = run_jobs(jobs, Limits(workers=workers(settings, len(jobs)), minutes=settings.job_minutes), folder.name)
+    if settings.exact is None:
+        from alignlab.launch.compared import conclude
+
+        conclude(folder, settings)
+    return int(bool(failed))
 
 
-def _varied(jobs: Sequence[Job]) -> list[str]:
-    """Settings besides method and seed in which the jobs differ, in the order they were typed."""
-    values: dict[str, set[str]] = {}
-    for job in jobs:
-        for key, value in _choices(job).items():
-            values.setdefault(key, set()).add(value)
-    return [key for key, found in values.items() if key not in ("algo", "seed") and len(found) > 1]
-
-
-def _metrics(job: Job) -> Mapping[str, float | None]:
-    if job.code:
-        return {}
+def run_jobs(jobs: Sequence[Job], limits: Limits, group: str) -> list[Job]:
+    """Compute what is missing of some jobs; returns those that failed."""
+    folder = jobs[0].folder.parent
+    missing = [job for job in jobs if not record.finished(job)]
+    there = len(jobs) - len(missing)
+    say(f"{len(jobs)} jobs{f', {there} of them done before' if there else ''}; {limits.workers} at once, in {folder}")
+    board = SweepBoard(missing, there)
+    pool = Pool(limits, Watch(began=board.began, moved=board.moved, ended=board.ended), group)
     try:
-        content = json.loads((job.folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return dict(content.get("metrics", {}))
+        ended = pool.run(missing)
+    finally:
+        board.close()
+    return [each.job for each in ended if each.status != "done"]
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def workers(settings: RunConfig, jobs: int) -> int:
+    """How many jobs at once: as asked, else one a core for small models on a CPU, else one.
+
+    A model of one's own takes every core it can get, and a GPU is not shared unasked.
+    """
+    if settings.workers:
+        return min(settings.workers, jobs)
+    alone = settings.trainer.accelerator in ("gpu", "cuda") or settings.trainer.devices > 1
+    small = settings.model.kind == "tiny" or settings.trainer.threads == 1
+    return max(1, min(jobs, (os.cpu_count() or 1) if small and not alone else 1))
+
+
+def _place(cfg: DictConfig, settings: Sequence[RunConfig]) -> Path:
+    """The sweep's folder, as `hydra.sweep.dir` says."""
+    names = list(dict.fromkeys(each.algo.name for each in settings))
+    shown = "-".join(names) if len(names) <= LISTED else f"{len(names)}-methods"
+    name_sweep(f"{shown}-{digest([address(each) for each in settings])}")
+    with open_dict(cfg.hydra):
+        return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir")))

@@ -84,6 +84,12 @@ class Board:
 
 
 _boards: dict[int, Board] = {}
+_observers: list[Callable[[Stage], None]] = []
+
+
+def observe(observer: Callable[[Stage], None]) -> None:
+    """Let someone hear of every update of every stage of this process, drawn or not."""
+    _observers.append(observer)
 
 
 def _board(console: Console) -> Board:
@@ -145,6 +151,8 @@ class Stage:
             if not self._counts and self._from:
                 self._mark = self._latest
             self._counts = True
+        for observer in _observers:
+            observer(self)
         if self.due():
             self._draw()
 
@@ -156,6 +164,11 @@ class Stage:
             return
         ending = "stopped" if stopped else f"in {duration(self._clock() - self._began)}"
         self._print([*self._parts(), ending])
+
+    def discard(self) -> None:
+        """Take the line away and leave nothing behind."""
+        if self._on_terminal():
+            _board(self._console).drop(self)
 
     def line(self) -> RenderableType:
         """The line on a terminal."""

@@ -1,0 +1,241 @@
+"""The jobs of a sweep: every combination, each composed and checked before the first one starts.
+
+Methods differ in what they can be told. A setting of `algo` that a method of the sweep does not have is left out for
+that method, and said once; jobs that become equal by it run once. Hydra's own sweeper would stop at the first such job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from alignlab import registry
+from alignlab.compose import composed, jobs
+from alignlab.config import RunConfig, typed
+from alignlab.errors import AlignlabError, ConfigError
+from alignlab.method import Output
+from alignlab.stages.key import canonical, dumps
+from alignlab.tracking.console import say
+from alignlab.tracking.progress import track
+
+SEEDS = ("seed", "stage_seed")
+GROUP = "algo"
+ASIDE = ("store", "tracking", "overlap", "workers", "job_minutes", "trials", "tune")
+"""Settings that decide where and how a job runs, and nothing about its result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of a sweep."""
+
+    number: int
+    overrides: tuple[str, ...]
+    """What was typed, as far as it applies to this job."""
+    settings: RunConfig
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """How people tell it from the others: `ppo seed 3`."""
+        return f"{self.settings.algo.name} seed {self.settings.seed}"
+
+    @property
+    def address(self) -> str:
+        """What its result depends on, as far as settings say it; canonical JSON."""
+        return address(self.settings)
+
+
+def address(settings: RunConfig) -> str:
+    """The settings that decide a run's result, as canonical JSON."""
+    kept = {name: value for name, value in asdict(settings).items() if name not in ASIDE}
+    kept["trainer"] = {name: value for name, value in kept["trainer"].items() if name != "threads"}
+    return dumps(canonical(kept))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Checked jobs and what had to be said about them."""
+
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...]
+    launcher: str
+    """Hydra's launcher that was asked for; `basic` where none was."""
+
+
+class Composer:
+    """Composes each combination once: seeds are the most frequent axis, and composing takes half a second."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration with Hydra's beside it. It is shared: callers set seeds and nothing else."""
+        rest = tuple(item for item in overrides if _key(item) not in SEEDS)
+        if rest not in self._known:
+            self._known[rest] = composed(rest, hydra=True)
+        cfg = self._known[rest]
+        seeds = {_key(item): item.partition("=")[2] for item in overrides if _key(item) in SEEDS}
+        for key in SEEDS:
+            value = seeds.get(key, "${seed}" if key == "stage_seed" else "0")
+            cfg[key] = value if "${" in value else _whole(key, value)
+        return cfg
+
+
+def _whole(key: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"{key}={value} is not a whole number", f"pass {key}=0") from None
+
+
+def _key(item: str) -> str:
+    return item.partition("=")[0].lstrip("+~")
+
+
+def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunConfig]], Path]) -> Sweep:
+    """Every job of a command line, composed, checked, without repetitions.
+
+    `place` says where the sweep's folder is, once all settings are known. Raises ConfigError or PluginError for the
+    first job that cannot run.
+    """
+    compose = Composer()
+    wanted, notes = _applicable(jobs(overrides), compose, keeps_failing=not _globs(overrides))
+    found: dict[str, tuple[tuple[str, ...], RunConfig, int]] = {}
+    repeated, launcher = 0, "basic"
+    for job in track(wanted, "checking every job of the sweep", unit="jobs"):
+        try:
+            settings = _typed(compose(job))
+        except AlignlabError as error:
+            if not _globs(overrides):
+                raise
+            notes.append(f"{_algo(job)} is left out: {error.message}")
+            continue
+        key = address(settings)
+        repeated += key in found
+        found.setdefault(key, (tuple(job), settings, len(found)))
+    if not found:
+        raise ConfigError("no job of the sweep can run", "; ".join(notes) or "name a method: algo=…")
+    if repeated:
+        notes.append(f"{repeated} {'jobs' if repeated > 1 else 'job'} would repeat another and {_are(repeated)} left out")
+    first = compose(wanted[0])
+    launcher = str(first.hydra.runtime.choices["hydra/launcher"])
+    folder = place(first, [settings for _, settings, _ in found.values()])
+    return Sweep(
+        jobs=tuple(
+            Job(number, job, settings, folder / _subfolder(compose(job), number))
+            for job, settings, number in found.values()
+        ),
+        notes=tuple(dict.fromkeys(notes)),
+        launcher=launcher,
+    )
+
+
+def _are(count: int) -> str:
+    return "are" if count > 1 else "is"
+
+
+def _globs(overrides: Sequence[str]) -> bool:
+    """Whether methods are chosen by a pattern, which takes what fits, and not by their names."""
+    return any(_key(item) == GROUP and "glob(" in item for item in overrides)
+
+
+def _algo(job: Sequence[str]) -> str:
+    return next((item.partition("=")[2] for item in reversed(job) if _key(item) == GROUP), "the default method")
+
+
+def _typed(cfg: DictConfig) -> RunConfig:
+    """The run's settings, without Hydra's own beside them."""
+    with open_dict(cfg):
+        hydra = cfg.pop("hydra")
+        try:
+            return typed(cfg)
+        finally:
+            cfg.hydra = hydra
+
+
+def _subfolder(cfg: DictConfig, number: int) -> str:
+    with open_dict(cfg), read_write(cfg.hydra):
+        cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+        return str(cfg.hydra.sweep.subdir)
+
+
+def _applicable(
+    wanted: Sequence[Sequence[str]], compose: Composer, *, keeps_failing: bool
+) -> tuple[list[list[str]], list[str]]:
+    """Job by job the settings that its method has, and sentences on those it has not."""
+    kept: list[list[str]] = []
+    lacking: dict[str, set[str]] = {}
+    having: set[str] = set()
+    notes: list[str] = []
+    for job in wanted:
+        own = [item for item in job if _key(item).startswith(f"{GROUP}.")]
+        if not keeps_failing and _scores_only(_algo(job)):
+            notes.append(f"{_algo(job)} is left out: it trains what scores completions, not a policy")
+            continue
+        if not own:
+            kept.append(list(job))
+            continue
+        try:
+            node = compose([item for item in job if item not in own]).algo
+        except AlignlabError:
+            if keeps_failing:
+                raise
+            kept.append(list(job))  # said where the job is composed
+            continue
+        absent = [item for item in own if not _has(node, _key(item).removeprefix(f"{GROUP}."))]
+        having |= {_key(item) for item in own if item not in absent}
+        for item in absent:
+            lacking.setdefault(_key(item), set()).add(str(node.name))
+        kept.append([item for item in job if item not in absent])
+    for key, names in lacking.items():
+        if key not in having:
+            composed(next(job for job in wanted if any(_key(item) == key for item in job)))  # raises, and says why
+            raise ConfigError(f"no method of the sweep has the setting {key}", "leave it out")
+        listed = sorted(names)
+        verb = "do" if len(listed) > 1 else "does"
+        notes.append(f"{', '.join(listed)} {verb} not have the setting {key} and run{'s' * (verb == 'does')} without it")
+    return kept, list(dict.fromkeys(notes))
+
+
+def _scores_only(preset: str) -> bool:
+    owner = registry.presets().get(preset)
+    return owner is not None and registry.method(owner).output is Output.SCORER
+
+
+def _has(node: Any, path: str) -> bool:
+    """Whether a dotted setting exists below a composed node; nodes that take any key have them all."""
+    head, _, rest = path.partition(".")
+    if not isinstance(node, DictConfig) or OmegaConf.is_missing(node, head) and rest:
+        return False
+    if head not in list(map(str, node.keys())):
+        return not OmegaConf.is_struct(node)
+    return _has(node[head], rest) if rest else True
+
+
+def tell(sweep: Sweep) -> None:
+    """Say aloud what was left out."""
+    for note in sweep.notes:
+        say(note)
+
+
+def described(job: Job) -> dict[str, Any]:
+    """What `sweep.json` holds of a job."""
+    return {
+        "number": job.number,
+        "folder": job.folder.name,
+        "name": job.settings.algo.name,
+        "seed": job.settings.seed,
+        "overrides": list(job.overrides),
+    }
+
+
+def digest(addresses: Sequence[str]) -> str:
+    """Eight digits that stand for a set of jobs, whatever their order."""
+    import hashlib
+
+    return hashlib.sha256(json.dumps(sorted(addresses)).encode()).hexdigest()[:8]
