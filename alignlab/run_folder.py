@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from alignlab import __version__, registry
 from alignlab.config import Keep, RunConfig
 from alignlab.data.schema import Split
+from alignlab.evaluation.columns import write_columns
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
 from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
@@ -71,6 +72,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
     with disk_error(folder):
         files = {**_copy(graph, folder, outcome.policy), "replies": "samples.jsonl, attacks.jsonl"}
         write_samples(folder / "samples.jsonl", joined)
+        write_columns(folder / "scores.json", joined)
         write_samples(folder / "attacks.jsonl", join(attacks, sft_attacks))
         write_config(graph, folder, outcome.overrides)
         write_result(
@@ -82,6 +84,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 conventions=graph.method.described(graph.settings.algo),
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
+                about=_about(graph, outcome.overrides, joined),
             ),
         )
     show(summary, _view(graph, joined, raised, files), results)
@@ -129,16 +132,37 @@ def _selected(policy: Artefact) -> dict[str, Any]:
 def write_config(graph: Graph, folder: Path, overrides: Sequence[str]) -> None:
     """The resolved configuration with the versions and the machine it ran under."""
     record = {
-        "command": f"python -m alignlab {shlex.join(overrides)}",
+        "command": _command(overrides),
         "config": canonical(asdict(graph.settings)),
-        "versions": {
-            "alignlab": __version__,
-            "python": sys.version.split()[0],
-            **{name: version(name) for name in NAMED},
-        },
+        "versions": _versions(),
         "machine": {"processor": _processor(), "threads": torch.get_num_threads(), "cuda": torch.version.cuda},
     }
     atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(record)))
+
+
+def _command(overrides: Sequence[str]) -> str:
+    return f"python -m alignlab {shlex.join(overrides)}"
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in NAMED}
+    return {"alignlab": __version__, "python": sys.version.split()[0], **libraries}
+
+
+def _about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
+    """What a reader of many results needs to know of this one: how it came about, and how its KL is known."""
+    method, settings = graph.method, graph.settings
+    bound = any(sample.kl is not None and sample.k1 is None for sample in samples)
+    return {
+        "summary": method.summary,
+        "equation": method.equation,
+        "paper": method.paper,
+        "kl_known": "bound" if bound else "exact",
+        "withheld": sorted(withheld(graph)),
+        "command": _command(overrides),
+        "versions": _versions(),
+        "settings": canonical(asdict(settings)),
+    }
 
 
 def _processor() -> str:

@@ -25,11 +25,13 @@ def result(
     conventions: Mapping[str, str] | None = None,
     fingerprints: Mapping[str, str] | None = None,
     run: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of result.json.
 
     `costs`: labels, sampled tokens, FLOPs, seconds, …; `conventions`: what the method's name hides elsewhere;
-    `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds, versions, where things are.
+    `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds, versions, where things are;
+    `about`: command, resolved settings, versions, equation, how KL is known.
     """
     return {
         "schema": SCHEMA,
@@ -46,6 +48,7 @@ def result(
         "costs": dict(costs or {}),
         "conventions": dict(conventions or {}),
         "fingerprints": dict(fingerprints or {}),
+        "about": dict(about or {}),
     }
 
 

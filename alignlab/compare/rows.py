@@ -1,0 +1,191 @@
+"""One row a condition: every figure as a mean over seeds with Student's t interval, and what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from alignlab.compare.conditions import Condition
+from alignlab.compare.intervals import mean_interval
+from alignlab.compare.runs import FAILED, INVALID, Run
+
+PRIMARY = ("gold", "judge_score", "proxy")
+"""What decides, the first that every run knows: the truth, a model nobody trains against, the model methods train on."""
+LABELS = {"gold": "gold score", "judge_score": "held-out score", "proxy": "training score"}
+SFT = "sft"
+
+
+def primary_of(rows: Sequence[Condition]) -> str:
+    """The score that decides; '' where no score is known to all."""
+    runs = [run for row in rows for run in row.runs.values()]
+    return next((name for name in PRIMARY if all(name in run.metrics for run in runs)), "")
+
+
+def figure(by_seed: Mapping[int, float | None]) -> dict[str, Any]:
+    """A mean over seeds with its interval, and each seed's value. No value at any seed: all null."""
+    known = {seed: float(value) for seed, value in by_seed.items() if value is not None and np.isfinite(value)}
+    if not known:
+        return {"mean": None, "low": None, "high": None, "by_seed": {}}
+    found = mean_interval(list(known.values()))
+    listed = {str(seed): value for seed, value in known.items()}
+    return {"mean": found.value, "low": found.low, "high": found.high, "by_seed": listed}
+
+
+def over(runs: Mapping[int, Run], value: Callable[[Run], float | None]) -> dict[str, Any]:
+    """A figure of each run as a figure of the row."""
+    return figure({seed: value(run) for seed, run in runs.items()})
+
+
+def row(condition: Condition, primary: str) -> dict[str, Any]:
+    """The row of a condition, without what depends on other rows."""
+    runs, first = condition.runs, condition.first
+    return {
+        "id": condition.id,
+        "label": condition.label,
+        "name": condition.name,
+        "method": first.identity.get("method"),
+        "summary": first.about.get("summary"),
+        "equation": first.about.get("equation"),
+        "kl_known": first.about.get("kl_known"),
+        "settings": dict(condition.shown),
+        "conventions": dict(first.result.get("conventions") or {}),
+        "command": first.about.get("command"),
+        "seeds": sorted(runs),
+        "control": False,
+        "metrics": _metrics(runs),
+        "gain": over(runs, lambda run: _less(run.metrics.get(primary), run.sft.get(primary))),
+        "costs": {name: over(runs, _cost(name)) for name in _names(run.result.get("costs") for run in runs.values())},
+        "strata": _strata(runs),
+        "attacks": _attacks(runs),
+        "breach_at": _breach_at(runs),
+        "flags": _flags(runs),
+        "counts": {
+            "done": len(runs),
+            "failed": sum(run.status != INVALID for run in condition.spoiled),
+            "invalid": sum(run.status == INVALID for run in condition.spoiled),
+        },
+    }
+
+
+def control(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
+    """The policy that every method started from, as a row; None where runs did not record it."""
+    runs: dict[int, Run] = {}
+    for condition in rows:
+        for seed, run in condition.runs.items():
+            if run.sft:
+                runs.setdefault(seed, run)
+    if not runs:
+        return None
+    names = _names(run.sft for run in runs.values())
+    metrics = {name: over(runs, lambda run, name=name: run.sft.get(name)) for name in names}  # type: ignore[misc]
+    zero = {seed: 0.0 for seed in runs}
+    return {
+        "id": SFT,
+        "label": "SFT",
+        "name": SFT,
+        "summary": "The policy every method started from.",
+        "settings": {},
+        "conventions": {},
+        "seeds": sorted(runs),
+        "control": True,
+        "kl_known": "exact",
+        "metrics": metrics | {"kl": figure(zero)},
+        "gain": figure(zero) if primary else figure({}),
+        "costs": {},
+        "strata": _strata(runs, "sft"),
+        "attacks": _attacks(runs, "sft"),
+        "breach_at": _breach_at(runs, "sft"),
+        "flags": [],
+        "counts": {"done": len(runs), "failed": 0, "invalid": 0},
+    }
+
+
+def _less(value: float | None, base: float | None) -> float | None:
+    return None if value is None or base is None else value - base
+
+
+def _names(mappings: Iterable[Mapping[str, Any] | None]) -> list[str]:
+    """Keys of all, each once, in the order they appear."""
+    return list(dict.fromkeys(str(name) for each in mappings for name in each or {}))
+
+
+def _metrics(runs: Mapping[int, Run]) -> dict[str, Any]:
+    found = {}
+    for name in _names(run.metrics for run in runs.values()):
+        found[name] = over(runs, lambda run, name=name: run.metrics.get(name))  # type: ignore[misc]
+        found[name]["sft"] = over(runs, lambda run, name=name: run.sft.get(name))["mean"]  # type: ignore[misc]
+    return found
+
+
+def _cost(name: str) -> Callable[[Run], float | None]:
+    return lambda run: (run.result.get("costs") or {}).get(name)
+
+
+def _side(run: Run, side: str) -> Mapping[str, Any]:
+    return (run.result.get("sft") or {}) if side == "sft" else run.result
+
+
+def _strata(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
+    def value(kind: str, name: str) -> Callable[[Run], float | None]:
+        return lambda run: (((_side(run, side).get("strata") or {}).get(kind) or {}).get(name) or {}).get("mean")
+
+    kinds = _names(_side(run, side).get("strata") for run in runs.values())
+    first = [_side(run, side).get("strata") or {} for run in runs.values()]
+    return {
+        kind: {name: over(runs, value(kind, name)) for name in _names(each.get(kind) for each in first)}
+        for kind in kinds
+    }
+
+
+def _posture(run: Run, side: str) -> Mapping[str, Any]:
+    return _side(run, side).get("posture") or {}
+
+
+def _attacks(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
+    def value(attack: str, name: str) -> Callable[[Run], float | None]:
+        return lambda run: (((_posture(run, side).get("attacks") or {}).get(attack) or {}).get(name) or {}).get("mean")
+
+    kinds: dict[str, Any] = {}
+    for run in runs.values():
+        kinds = {**(_posture(run, side).get("attacks") or {}), **kinds}
+    return {
+        attack: {
+            "seen": about.get("seen"),
+            "breach": over(runs, value(attack, "breach")),
+            "refusal": over(runs, value(attack, "refusal")),
+        }
+        for attack, about in kinds.items()
+    }
+
+
+def _breach_at(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
+    def value(k: str) -> Callable[[Run], float | None]:
+        return lambda run: ((_posture(run, side).get("breach_at") or {}).get(k) or {}).get("value")
+
+    return {k: over(runs, value(k)) for k in _names(_posture(run, side).get("breach_at") for run in runs.values())}
+
+
+def _flags(runs: Mapping[int, Run]) -> list[dict[str, Any]]:
+    """Each flag once, with the seeds it was raised at and the words of the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for seed, run in runs.items():
+        for flag in run.result.get("flags") or []:
+            one = found.setdefault(str(flag.get("name")), {"name": flag.get("name"), "text": flag.get("text"), "seeds": []})
+            one["seeds"].append(seed)
+    return list(found.values())
+
+
+def failures(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Runs without a result, and why."""
+    return [
+        {
+            "label": run.name,
+            "seed": run.seed,
+            "status": run.status if run.status in (INVALID, "missing", "running", "interrupted") else FAILED,
+            "reason": run.reason,
+            "folder": run.folder.name,
+        }
+        for run in runs
+    ]
