@@ -18,6 +18,7 @@ alignlab trains and compares ways of aligning a language model.
 
   python -m alignlab algo=NAME [key=value …]   run a method and what it needs
   python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
+  python -m alignlab compare FOLDER …          tables and a page of finished runs
   python -m alignlab methods [NAME]            what is installed; all about one
   python -m alignlab plan algo=NAME            what would be computed or reused
   python -m alignlab cache VERB                the store: ls, verify, prune, why
@@ -111,7 +112,18 @@ def _plan(arguments: list[str]) -> int:
     return plan(arguments)
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"methods": _methods, "cache": _cache, "plan": _plan}
+def _compare(arguments: list[str]) -> int:
+    from alignlab.launch.compared import compare
+
+    return compare(arguments)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "methods": _methods,
+    "cache": _cache,
+    "plan": _plan,
+    "compare": _compare,
+}
 HIDDEN = ("tuned", "schema", "hydra", "stages", "constitution")
 """Folders of the configuration that are not chosen by name."""
 

@@ -74,7 +74,7 @@ def _condition(
     key: str, by_seed: Mapping[int, Run], varied: Mapping[str, Sequence[str]], spoiled: Sequence[Run]
 ) -> Condition:
     first = next(iter(by_seed.values()))
-    shown = {key: first.settings[key] for key in varied[first.name] if key in first.settings}
+    shown = {key: first.settings[key] for key in varied.get(first.name, ()) if key in first.settings}
     label = " ".join([first.name, *(f"{_brief(name)}={_value(value)}" for name, value in shown.items())])
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     own = tuple(run for run in spoiled if _same(run, by_seed))

@@ -8,7 +8,6 @@ from typing import Any
 from alignlab.compare.conditions import Condition
 from alignlab.compare.rows import SFT
 
-ENOUGH_SEEDS = 5
 LISTED = 5
 
 
@@ -47,9 +46,6 @@ def _number(row: Mapping[str, Any], name: str) -> str:
 def caveats(content: Mapping[str, Any], rows: Sequence[Condition]) -> list[str]:
     """What limits the comparison, each a sentence."""
     found = []
-    seeds = len(content["seeds"])
-    if seeds < ENOUGH_SEEDS:
-        found.append(f"{seeds} {'seeds' if seeds > 1 else 'seed'}: indicative. {ENOUGH_SEEDS} are the default.")
     if content["failures"]:
         found.append(f"{len(content['failures'])} runs have no result; they are listed below and count nowhere.")
     if content["primary"] == "proxy":

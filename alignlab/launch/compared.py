@@ -1,11 +1,79 @@
-"""What a sweep concludes with: the comparison of its runs."""
+"""`python -m alignlab compare ‹folders›`, and what every sweep ends with: tables, one page, and the answer."""
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from alignlab import __version__
 from alignlab.config import RunConfig
+from alignlab.errors import DataError
+from alignlab.stages.files import atomic_write_text
+from alignlab.tracking.console import messages, results, say, warn
+
+NAME = "leaderboard"
+PAGE = "comparison.html"
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """The verb. Returns the exit code: 1 when runs of the folders have no result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m alignlab compare",
+        description="Compare finished runs: a table, leaderboard.csv, .json and .md, and one page to open in a browser.",
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs, or of sweeps")
+    parser.add_argument("--out", type=Path, help="where to write; the first folder by default")
+    parser.add_argument("--baseline", default="sft", help="row that all others are held against; the default is SFT")
+    parser.add_argument("--reveal", action="store_true", help="show replies to real harmful requests")
+    given = parser.parse_args(list(arguments))
+    content = contents(given.folders, baseline=given.baseline, reveal=given.reveal)
+    write(content, given.out or given.folders[0])
+    show(content, given.out or given.folders[0])
+    return int(bool(content["failures"]))
+
+
+def contents(folders: Sequence[Path], *, baseline: str = "sft", reveal: bool = False) -> dict[str, Any]:
+    """The content of a comparison, with this version in it."""
+    from alignlab.compare.assemble import assemble
+
+    return assemble(folders, baseline=baseline, version=__version__, reveal=reveal)
+
+
+def write(content: Mapping[str, Any], folder: Path) -> None:
+    """Every file of the comparison, each whole or not at all."""
+    from alignlab.compare.page import page
+    from alignlab.compare.tables import leaderboard_csv, leaderboard_markdown
+
+    told = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    atomic_write_text(folder / f"{NAME}.json", told + "\n")
+    atomic_write_text(folder / f"{NAME}.csv", leaderboard_csv(content))
+    atomic_write_text(folder / f"{NAME}.md", leaderboard_markdown(content))
+    atomic_write_text(folder / PAGE, page(content))
+
+
+def show(content: Mapping[str, Any], folder: Path) -> None:
+    """The table, the answer, and where the page is."""
+    from alignlab.compare.tables import leaderboard_table
+
+    results.print(leaderboard_table(content, width=results.width))
+    results.print(f"\n{content['answer']}\n", markup=False)
+    say(f"page      {folder / PAGE}")
+    say(f"figures   {folder / NAME}.json, .csv, .md")
 
 
 def conclude(folder: Path, settings: RunConfig) -> None:
-    """Compare, write, print."""
+    """Compare the runs of a sweep. A sweep without a finished run has nothing to compare, and says so."""
+    with messages.status("comparing"):
+        try:
+            content = contents([folder])
+        except DataError as error:
+            return warn(error.message)
+        write(content, folder)
+    show(content, folder)
+    if settings.tracking.kind == "wandb":
+        from alignlab.tracking.workspace import log_comparison
+
+        log_comparison(content, folder, settings.tracking, folder.name)
