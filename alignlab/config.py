@@ -20,6 +20,7 @@ from alignlab.exact.settings import ExactConfig
 from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, chain, check_ranges, param
 from alignlab.rewards.config import RewardConfig, check_reward
 from alignlab.seeding import STREAMS, Seeds
+from alignlab.tune import TuneConfig, check_search
 
 
 class Keep(Enum):
@@ -110,6 +111,8 @@ class EvaluationConfig:
     goals: int = param(48, "Held-out harmful requests that are attacked.", low=0)
     temperature: float = param(1.0, "Sampling temperature; 0 is greedy.", low=0)
     reward_models: bool = param(True, "Score replies by reward models; false trains none that only evaluation needs.")
+    split: str = "evaluation"
+    """Which requests: evaluation, or validation, on which settings are chosen."""
     judge: str | None = None
     """Judge of refusals; null takes the one that is exact for the data source, if there is one."""
     show: int = param(3, "Before/after samples printed at the end.", low=0)
@@ -119,6 +122,8 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check_ranges(self, "evaluation")
+        if self.split not in ("evaluation", "validation"):
+            raise ConfigError(f"evaluation.split must be evaluation or validation, got {self.split!r}", "leave it out")
 
 
 @dataclass(kw_only=True)
@@ -217,12 +222,18 @@ class RunConfig:
     job_minutes: float = 0.0
     """A job of a sweep that takes longer is ended; 0: none is."""
     exact: ExactConfig | None = None
+    trials: int = 0
+    """Settings tried for each method of a sweep; read with `tune` alone."""
+    tune: TuneConfig | None = None
+    ranges: dict[str, Any] = field(default_factory=dict)
+    """Ranges to search that replace a method's own, such as {lr: [1e-4, 2e-3]}, on the scale the method declares."""
 
     def __post_init__(self) -> None:
         """Check seeds and counts."""
         for key in ("seed", "stage_seed", "workers", "job_minutes"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}", f"pass {key}=0")
+        check_search(self.ranges)
         unknown = sorted(set(self.streams) - set(STREAMS))
         if unknown:
             raise ConfigError(f"unknown seed stream streams.{unknown[0]}", f"choose from {', '.join(STREAMS)}")

@@ -27,7 +27,9 @@ SCHEMA = 1
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def assemble(folders: Sequence[Path], *, baseline: str = SFT, version: str = "", reveal: bool = False) -> dict[str, Any]:
+def assemble(
+    folders: Sequence[Path], *, baseline: str = SFT, version: str = "", reveal: bool = False
+) -> dict[str, Any]:
     """Compare every run in or below some folders.
 
     Args:
@@ -63,7 +65,10 @@ def assemble(folders: Sequence[Path], *, baseline: str = SFT, version: str = "",
         "failures": failures(spoiled),
         "not_compared": [
             *({"label": run.name, "reason": "trains what scores completions, not a policy"} for run in scorers),
-            *({"label": f"{run.name} seed {run.seed}", "reason": f"repeats another run: {run.folder}"} for run in repeats),
+            *(
+                {"label": f"{run.name} seed {run.seed}", "reason": f"repeats another run: {run.folder}"}
+                for run in repeats
+            ),
         ],
         "commands": _commands(folders, rows),
         "fingerprints": _fingerprints(rows),
@@ -78,7 +83,7 @@ def assemble(folders: Sequence[Path], *, baseline: str = SFT, version: str = "",
         content["frontier"] = frontier(rows, primary)
         content["matched_kl"] = matched_kl(rows, primary)
     content["tuning"] = tuning(folders)
-    content["examples"] = examples(rows, primary, reveal=reveal)
+    content["examples"] = examples(rows, reveal=reveal)
     content["notes"] = [*caveats(content, rows), *notes]
     content["answer"] = answer(content)
     return content
@@ -154,7 +159,10 @@ def _against(content: dict[str, Any]) -> Sequence[str]:
 
 
 def _letters(count: int) -> list[str]:
-    return [LETTERS[place] if place < len(LETTERS) else f"{LETTERS[place // 26 - 1]}{LETTERS[place % 26]}" for place in range(count)]
+    return [
+        LETTERS[place] if place < len(LETTERS) else f"{LETTERS[place // 26 - 1]}{LETTERS[place % 26]}"
+        for place in range(count)
+    ]
 
 
 def _named(note: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -208,7 +216,8 @@ def _fingerprints(rows: Sequence[Condition]) -> dict[str, str]:
             for name, value in (run.result.get("fingerprints") or {}).items():
                 found.setdefault(str(name), Counter())[str(value)] += 1
     return {
-        name: next(iter(values))[:16] if len(values) == 1 else f"{len(values)} different" for name, values in found.items()
+        name: next(iter(values))[:16] if len(values) == 1 else f"{len(values)} different"
+        for name, values in found.items()
     }
 
 

@@ -19,7 +19,7 @@ SEEDS = ("seed", "stage_seed")
 ASIDE = re.compile(
     r"(store|keep|overlap|workers|job_minutes|trials|seed|stage_seed|algo\.name|algo\.method"
     r"|evaluation\.(show|reveal)|trainer\.(threads|log_every|checkpoint_seconds|micro_batch_size))$"
-    r"|(tracking|tune|streams)(\.|$)"
+    r"|(tracking|tune|ranges|streams)(\.|$)"
 )
 """Settings in which repetitions of one thing may differ."""
 

@@ -28,7 +28,13 @@ def _gain(run: Run, name: str) -> float | None:
 def frontier(rows: Sequence[Condition], primary: str) -> dict[str, Any]:
     """Final points of every run, the curve of best-of-n of the start, and a fit for each method with enough points."""
     points = [
-        {"id": condition.id, "seed": seed, "kl": run.metrics.get("kl"), "gold": _gain(run, primary), "proxy": _gain(run, "proxy")}
+        {
+            "id": condition.id,
+            "seed": seed,
+            "kl": run.metrics.get("kl"),
+            "gold": _gain(run, primary),
+            "proxy": _gain(run, "proxy"),
+        }
         for condition in rows
         for seed, run in condition.runs.items()
     ]
@@ -47,7 +53,9 @@ def _best_of_n(rows: Sequence[Condition], primary: str) -> list[dict[str, Any]]:
     for n in sorted({int(n) for curve in by_seed.values() for n in curve}):
         here = [curve[str(n)] for curve in by_seed.values() if str(n) in curve]
         means = {
-            name: float(np.mean([each[key] for each in here])) if all(each.get(key) is not None for each in here) else None
+            name: float(np.mean([each[key] for each in here]))
+            if all(each.get(key) is not None for each in here)
+            else None
             for name, key in (("gold", primary), ("proxy", "proxy"))
         }
         found.append({"n": n, "kl": here[0]["kl"], **means})
@@ -133,7 +141,11 @@ def matched_kl(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None
         for name, line in zip(names, values, strict=True):
             table[name].append(_estimate(line))
     best = _separated(curves, levels)
-    return {"kl": levels, "rows": [{"id": name, "label": name, "values": values} for name, values in table.items()], "sentence": best}
+    return {
+        "kl": levels,
+        "rows": [{"id": name, "label": name, "values": values} for name, values in table.items()],
+        "sentence": best,
+    }
 
 
 def _estimate(line: Any) -> dict[str, Any] | None:
@@ -157,4 +169,5 @@ def _separated(curves: Mapping[str, Any], levels: Sequence[float]) -> str:
         return f"At a KL of {at:g} nats no method is told apart from another: differences above it are drift, or noise."
     first = apart[0]
     better, worse = (first.a, first.b) if first.difference > 0 else (first.b, first.a)
-    return f"At a KL of {at:g} nats {len(apart)} of {len(found.pairs)} pairs are told apart, {better} above {worse} among them."
+    share = f"{len(apart)} of {len(found.pairs)} pairs are told apart"
+    return f"At a KL of {at:g} nats {share}, {better} above {worse} among them."

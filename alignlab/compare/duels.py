@@ -88,7 +88,9 @@ def _numbers(values: Any, count: int) -> Array:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _against_sft(ids: Sequence[str], seeds: Sequence[int], scores: Array, lengths: Array) -> dict[str, dict[str, float]]:
+def _against_sft(
+    ids: Sequence[str], seeds: Sequence[int], scores: Array, lengths: Array
+) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for place, name in enumerate(ids[1:], 1):
         won = outcomes(scores[place], scores[0])

@@ -12,7 +12,7 @@ from alignlab.compare.intervals import mean_interval
 from alignlab.compare.runs import FAILED, INVALID, Run
 
 PRIMARY = ("gold", "judge_score", "proxy")
-"""What decides, the first that every run knows: the truth, a model nobody trains against, the model methods train on."""
+"""What decides, the first that every run knows: the truth, a model nobody trains on, the model methods train on."""
 LABELS = {"gold": "gold score", "judge_score": "held-out score", "proxy": "training score"}
 SFT = "sft"
 
@@ -172,7 +172,9 @@ def _flags(runs: Mapping[int, Run]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for seed, run in runs.items():
         for flag in run.result.get("flags") or []:
-            one = found.setdefault(str(flag.get("name")), {"name": flag.get("name"), "text": flag.get("text"), "seeds": []})
+            one = found.setdefault(
+                str(flag.get("name")), {"name": flag.get("name"), "text": flag.get("text"), "seeds": []}
+            )
             one["seeds"].append(seed)
     return list(found.values())
 

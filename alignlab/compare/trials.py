@@ -28,9 +28,7 @@ def _told(content: Mapping[str, Any]) -> dict[str, Any]:
     for name, found in methods.items():
         rows = found.get("trials") or []
         try:
-            curve = tuning_curve(
-                [_score(row, "selection") for row in rows], [_score(row, "reported") for row in rows]
-            )
+            curve = tuning_curve([_score(row, "selection") for row in rows], [_score(row, "reported") for row in rows])
         except DataError:
             continue
         curves.append({"id": name, "label": name, "k": list(curve.trials), "expected": list(curve.expected)})

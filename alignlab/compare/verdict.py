@@ -77,7 +77,14 @@ def _budgets(content: Mapping[str, Any], rows: Sequence[Condition]) -> list[str]
         axis = axes.pop().replace("_", " ")
         limit = {condition.first.settings.get("budget.limit") for condition in rows}
         text = f"Budgets are matched on {axis} alone"
-        return [text + (f", at {limit.pop():g}." if len(limit) == 1 and None not in limit else ": see the cost columns for the rest.")]
+        return [
+            text
+            + (
+                f", at {limit.pop():g}."
+                if len(limit) == 1 and None not in limit
+                else ": see the cost columns for the rest."
+            )
+        ]
     return [f"Rows have budgets on different axes: {', '.join(sorted(axes))}."] if axes else []
 
 

@@ -22,7 +22,7 @@ def compare(arguments: Sequence[str]) -> int:
     """The verb. Returns the exit code: 1 when runs of the folders have no result."""
     parser = argparse.ArgumentParser(
         prog="python -m alignlab compare",
-        description="Compare finished runs: a table, leaderboard.csv, .json and .md, and one page to open in a browser.",
+        description="Compare finished runs: a table, leaderboard.csv, .json and .md, and a page for a browser.",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs, or of sweeps")
     parser.add_argument("--out", type=Path, help="where to write; the first folder by default")

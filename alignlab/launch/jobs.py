@@ -25,7 +25,7 @@ from alignlab.tracking.progress import track
 
 SEEDS = ("seed", "stage_seed")
 GROUP = "algo"
-ASIDE = ("store", "tracking", "overlap", "workers", "job_minutes", "trials", "tune")
+ASIDE = ("store", "tracking", "overlap", "workers", "job_minutes", "trials", "tune", "ranges")
 """Settings that decide where and how a job runs, and nothing about its result."""
 
 
@@ -75,11 +75,11 @@ class Composer:
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration with Hydra's beside it. It is shared: callers set seeds and nothing else."""
-        rest = tuple(item for item in overrides if _key(item) not in SEEDS)
+        rest = tuple(item for item in overrides if key_of(item) not in SEEDS)
         if rest not in self._known:
             self._known[rest] = composed(rest, hydra=True)
         cfg = self._known[rest]
-        seeds = {_key(item): item.partition("=")[2] for item in overrides if _key(item) in SEEDS}
+        seeds = {key_of(item): item.partition("=")[2] for item in overrides if key_of(item) in SEEDS}
         for key in SEEDS:
             value = seeds.get(key, "${seed}" if key == "stage_seed" else "0")
             cfg[key] = value if "${" in value else _whole(key, value)
@@ -93,7 +93,8 @@ def _whole(key: str, value: str) -> int:
         raise ConfigError(f"{key}={value} is not a whole number", f"pass {key}=0") from None
 
 
-def _key(item: str) -> str:
+def key_of(item: str) -> str:
+    """The setting that an override is about."""
     return item.partition("=")[0].lstrip("+~")
 
 
@@ -109,7 +110,7 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     repeated, launcher = 0, "basic"
     for job in track(wanted, "checking every job of the sweep", unit="jobs"):
         try:
-            settings = _typed(compose(job))
+            settings = typed_of(compose(job))
         except AlignlabError as error:
             if not _globs(overrides):
                 raise
@@ -121,7 +122,9 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     if not found:
         raise ConfigError("no job of the sweep can run", "; ".join(notes) or "name a method: algo=…")
     if repeated:
-        notes.append(f"{repeated} {'jobs' if repeated > 1 else 'job'} would repeat another and {_are(repeated)} left out")
+        notes.append(
+            f"{repeated} {'jobs' if repeated > 1 else 'job'} would repeat another and {_are(repeated)} left out"
+        )
     first = compose(wanted[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])
     folder = place(first, [settings for _, settings, _ in found.values()])
@@ -135,20 +138,16 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     )
 
 
-def _are(count: int) -> str:
-    return "are" if count > 1 else "is"
-
-
 def _globs(overrides: Sequence[str]) -> bool:
     """Whether methods are chosen by a pattern, which takes what fits, and not by their names."""
-    return any(_key(item) == GROUP and "glob(" in item for item in overrides)
+    return any(key_of(item) == GROUP and "glob(" in item for item in overrides)
 
 
 def _algo(job: Sequence[str]) -> str:
-    return next((item.partition("=")[2] for item in reversed(job) if _key(item) == GROUP), "the default method")
+    return next((item.partition("=")[2] for item in reversed(job) if key_of(item) == GROUP), "the default method")
 
 
-def _typed(cfg: DictConfig) -> RunConfig:
+def typed_of(cfg: DictConfig) -> RunConfig:
     """The run's settings, without Hydra's own beside them."""
     with open_dict(cfg):
         hydra = cfg.pop("hydra")
@@ -173,33 +172,43 @@ def _applicable(
     having: set[str] = set()
     notes: list[str] = []
     for job in wanted:
-        own = [item for item in job if _key(item).startswith(f"{GROUP}.")]
         if not keeps_failing and _scores_only(_algo(job)):
             notes.append(f"{_algo(job)} is left out: it trains what scores completions, not a policy")
             continue
-        if not own:
-            kept.append(list(job))
-            continue
-        try:
-            node = compose([item for item in job if item not in own]).algo
-        except AlignlabError:
-            if keeps_failing:
-                raise
-            kept.append(list(job))  # said where the job is composed
-            continue
-        absent = [item for item in own if not _has(node, _key(item).removeprefix(f"{GROUP}."))]
-        having |= {_key(item) for item in own if item not in absent}
+        own = [item for item in job if key_of(item).startswith(f"{GROUP}.")]
+        node = _node(job, own, compose, keeps_failing)
+        absent = [item for item in own if node is not None and not _has(node, key_of(item).removeprefix(f"{GROUP}."))]
+        having |= {key_of(item) for item in own if item not in absent}
         for item in absent:
-            lacking.setdefault(_key(item), set()).add(str(node.name))
+            lacking.setdefault(key_of(item), set()).add(str(node.name if node is not None else ""))
         kept.append([item for item in job if item not in absent])
-    for key, names in lacking.items():
-        if key not in having:
-            composed(next(job for job in wanted if any(_key(item) == key for item in job)))  # raises, and says why
-            raise ConfigError(f"no method of the sweep has the setting {key}", "leave it out")
-        listed = sorted(names)
-        verb = "do" if len(listed) > 1 else "does"
-        notes.append(f"{', '.join(listed)} {verb} not have the setting {key} and run{'s' * (verb == 'does')} without it")
+    notes += [_lack(key, names) for key, names in lacking.items() if key in having or _nobody(key, wanted)]
     return kept, list(dict.fromkeys(notes))
+
+
+def _node(job: Sequence[str], own: Sequence[str], compose: Composer, keeps_failing: bool) -> DictConfig | None:
+    """The method's composed settings; None where there is nothing to look up, or composing says later what is wrong."""
+    if not own:
+        return None
+    try:
+        found: DictConfig = compose([item for item in job if item not in own]).algo
+    except AlignlabError:
+        if keeps_failing:
+            raise
+        return None
+    return found
+
+
+def _nobody(key: str, wanted: Sequence[Sequence[str]]) -> bool:
+    """Raise for a setting that no method of the sweep has."""
+    composed(next(job for job in wanted if any(key_of(item) == key for item in job)))  # raises, and says why
+    raise ConfigError(f"no method of the sweep has the setting {key}", "leave it out")
+
+
+def _lack(key: str, names: set[str]) -> str:
+    many = len(names) > 1
+    verbs = ("do", "run") if many else ("does", "runs")
+    return f"{', '.join(sorted(names))} {verbs[0]} not have the setting {key} and {verbs[1]} without it"
 
 
 def _scores_only(preset: str) -> bool:
@@ -210,7 +219,7 @@ def _scores_only(preset: str) -> bool:
 def _has(node: Any, path: str) -> bool:
     """Whether a dotted setting exists below a composed node; nodes that take any key have them all."""
     head, _, rest = path.partition(".")
-    if not isinstance(node, DictConfig) or OmegaConf.is_missing(node, head) and rest:
+    if not isinstance(node, DictConfig) or (OmegaConf.is_missing(node, head) and rest):
         return False
     if head not in list(map(str, node.keys())):
         return not OmegaConf.is_struct(node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -18,7 +19,9 @@ from alignlab.launch import record
 from alignlab.launch.board import SweepBoard
 from alignlab.launch.jobs import Job, Sweep, address, digest, expand, tell
 from alignlab.launch.pool import Limits, Pool, Watch
+from alignlab.launch.tune import Tuning, announce
 from alignlab.stages.files import disk_error
+from alignlab.stages.key import canonical, dumps
 from alignlab.tracking.console import say
 
 LISTED = 3
@@ -38,7 +41,10 @@ def sweep(overrides: Sequence[str], found: Sweep) -> int:
     command = f"python -m alignlab -m {shlex.join(overrides)}"
     with disk_error(folder):
         record.write_sweep(folder, command, jobs, found.notes)
-    failed = run_jobs(jobs, Limits(workers=workers(settings, len(jobs)), minutes=settings.job_minutes), folder.name)
+    limits = Limits(workers=workers(settings, len(jobs)), minutes=settings.job_minutes)
+    if settings.tune is not None:
+        jobs = tuned(jobs, settings, limits)
+    failed = run_jobs(jobs, limits, folder.name)
     if settings.exact is None:
         from alignlab.launch.compared import conclude
 
@@ -46,9 +52,23 @@ def sweep(overrides: Sequence[str], found: Sweep) -> int:
     return int(bool(failed))
 
 
+def tuned(jobs: Sequence[Job], settings: RunConfig, limits: Limits) -> Sequence[Job]:
+    """The same jobs with the settings that a search finds for each row."""
+    tuning = Tuning(jobs, settings)
+    announce(tuning)
+    for numbers in tuning.rounds():
+        run_jobs(tuning.draw(numbers), limits, f"{jobs[0].folder.parent.name}-trials")
+        tuning.tell(numbers)
+        tuning.write()
+    found, notes = tuning.winners(jobs)
+    for note in notes:
+        say(note)
+    return found
+
+
 def run_jobs(jobs: Sequence[Job], limits: Limits, group: str) -> list[Job]:
     """Compute what is missing of some jobs; returns those that failed."""
-    folder = jobs[0].folder.parent
+    folder = jobs[0].folder.parent if jobs else Path()
     missing = [job for job in jobs if not record.finished(job)]
     there = len(jobs) - len(missing)
     say(f"{len(jobs)} jobs{f', {there} of them done before' if there else ''}; {limits.workers} at once, in {folder}")
@@ -77,6 +97,8 @@ def _place(cfg: DictConfig, settings: Sequence[RunConfig]) -> Path:
     """The sweep's folder, as `hydra.sweep.dir` says."""
     names = list(dict.fromkeys(each.algo.name for each in settings))
     shown = "-".join(names) if len(names) <= LISTED else f"{len(names)}-methods"
-    name_sweep(f"{shown}-{digest([address(each) for each in settings])}")
+    first = settings[0]
+    searched = [] if first.tune is None else [dumps(canonical([asdict(first.tune), first.trials]))]
+    name_sweep(f"{shown}{'-tuned' * bool(searched)}-{digest([*searched, *map(address, settings)])}")
     with open_dict(cfg.hydra):
         return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir")))

@@ -50,7 +50,14 @@ class Evaluator:
             "scorers": {name: scorer.content for name, scorer in self.scorers.items()},
             "data": graph.source_address("evaluation"),
             "seeds": graph.settings.seeds.key("evaluation"),
-            "protocol": [config.prompts, config.attempts, config.goals, config.temperature, self.judge_name],
+            "protocol": [
+                config.split,
+                config.prompts,
+                config.attempts,
+                config.goals,
+                config.temperature,
+                self.judge_name,
+            ],
             **graph.sampling_fields(),
         }
         key = graph.key("evaluation", fields, "alignlab.stages.evaluated", *self._judge_code())
@@ -69,7 +76,7 @@ class Evaluator:
     def prompts(self) -> tuple[list[Prompt], list[Prompt]]:
         """Held-out prompts; then every attempt on every held-out harmful request, where the source has any."""
         source, config = self.graph.source, self.config
-        held_out = chosen_few(source.prompts(Split.EVALUATION, self.graph.settings.seeds), config.prompts)
+        held_out = chosen_few(source.prompts(Split(config.split), self.graph.settings.seeds), config.prompts)
         if not hasattr(source, "goals") or not config.goals:
             return held_out, []
         goals, kinds = chosen_few(source.goals(Split.EVALUATION), config.goals), sorted(source.attack_kinds)
