@@ -3,8 +3,8 @@
 The plain rate is (wins + ½ ties)/n. The controlled one asks what it would be at equal length: with x = tanh(Δ/sd(Δ))
 for the difference Δ of lengths, P(win) = sigmoid(θ + φ·x) is fitted to every run and read at x = 0. Left out of the
 paper is the difficulty of single prompts, which needs many models judged on the same prompts. A tie is half a win for
-both, so that identical models give exactly ½ and the two directions of a pair add up to 1. A small ridge on φ keeps it finite
-where length separates wins from losses. Seeds are the unit; one run has only the error of its prompts.
+both, so that identical models give exactly ½ and the two directions of a pair add up to 1. A small ridge on φ keeps it
+finite where length separates wins from losses. Seeds are the unit; one run has only the error of its prompts.
 """
 
 from __future__ import annotations

@@ -122,8 +122,9 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     if not found:
         raise ConfigError("no job of the sweep can run", "; ".join(notes) or "name a method: algo=…")
     if repeated:
+        many = repeated > 1
         notes.append(
-            f"{repeated} {'jobs' if repeated > 1 else 'job'} would repeat another and {_are(repeated)} left out"
+            f"{repeated} {'jobs' if many else 'job'} would repeat another and {'are' if many else 'is'} left out"
         )
     first = compose(wanted[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])

@@ -169,10 +169,6 @@ class Tuning:
     def write(self) -> None:
         """tuning.json: every trial, and the choice."""
         oracle = self.tune.select == "gold"
-        what = {
-            "gold": "the true score (an oracle: no user has it)",
-            "judge_score": "a reward model no method trains on",
-        }
         seeds = ", ".join(map(str, self.tune.seeds))
         limit = "" if self.tune.kl_limit is None else f" within a KL of {self.tune.kl_limit:g} nats"
         sentence = (
