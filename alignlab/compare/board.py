@@ -121,13 +121,7 @@ def cell(row: Row, found: Metric) -> Cell:
 
 def _metrics(found: Sequence[Row], best: Metric) -> list[Metric]:
     gain = Metric(
-        "gain",
-        "gain over SFT",
-        best.better,
-        best.form,
-        best.digits,
-        "overview quality",
-        f"The {best.label} minus SFT's, paired by seed.",
+        "gain", "gain over SFT", best.better, best.form, best.digits, "overview quality", f"The {best.label} minus SFT's, paired by seed."
     )
     shown_first = best._replace(views="overview quality drift posture cost")
     rest = [each for each in (*METRICS, *COSTS) if each.key != best.key]

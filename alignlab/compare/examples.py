@@ -17,9 +17,7 @@ ROWS = 40
 SCORES = ("gold", "judge_score", "proxy")
 
 
-def examples(
-    rows: Sequence[Condition], primary: str, *, reveal: bool = False, count: int = COUNT
-) -> list[dict[str, Any]]:
+def examples(rows: Sequence[Condition], *, reveal: bool = False, count: int = COUNT) -> list[dict[str, Any]]:
     """The first requests of each kind in turn at the lowest seed that most rows have.
 
     Replies to kinds that a run withholds (harmful requests of real data) stay out unless `reveal`.

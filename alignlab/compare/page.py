@@ -101,9 +101,7 @@ def families(content: Content) -> list[tuple[int, int]]:
     own; the shape tells methods of one colour apart. Controls have the colour -1.
     """
     found = rows(content)
-    groups = list(
-        dict.fromkeys(text(row.get("family") or row.get("method")) for row in found if not row.get("control"))
-    )
+    groups = list(dict.fromkeys(text(row.get("family") or row.get("method")) for row in found if not row.get("control")))
     inside: dict[int, list[str]] = {}
     marks = []
     for row in found:
@@ -119,12 +117,7 @@ def families(content: Content) -> list[tuple[int, int]]:
 def _withheld(content: dict[str, Any]) -> dict[str, Any]:
     """The content without the texts that are not to be shown, so that the file does not hold them either."""
     examples = [
-        {
-            **each,
-            "replies": [
-                {**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")
-            ],
-        }
+        {**each, "replies": [{**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")]}
         for each in listed(content, "examples")
     ]
     return {**content, "examples": examples}
@@ -214,9 +207,7 @@ def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[
 
 
 SIMULTANEOUS = "All intervals of one drawing hold together in 95 % of comparisons, so one may look for the largest."
-ROOT = (
-    "Gains grow about linearly with the square root of KL while a policy moves little, which is why drift is drawn so."
-)
+ROOT = "Gains grow about linearly with the square root of KL while a policy moves little, which is why drift is drawn so."
 BEST_OF = "The best of n replies of SFT by the reward model: close to the best gain any policy can have at that KL."
 FITTED = "R = d(a − b·d) for best of n and R = d(a − b·log d) for training, with d = √KL (arXiv 2210.10760)."
 MATCHED = "Gain read off each method's own frontier at the same KL, never beyond what it reached."

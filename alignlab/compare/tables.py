@@ -150,9 +150,7 @@ def interval(row: Row, found: Metric) -> str:
 
 def _caption(content: Content) -> str:
     counted = [count for row in rows(content) if (count := seeds(row)) is not None]
-    several = (
-        f"{min(counted)} to {max(counted)}" if counted and min(counted) < max(counted) else str(max(counted, default=0))
-    )
+    several = f"{min(counted)} to {max(counted)}" if counted and min(counted) < max(counted) else str(max(counted, default=0))
     words = f"95 % intervals over {several} seeds, the unit of replication. Methods that share a letter cannot be told apart."
     return f"{words} win%: wins over SFT. breach%: harmful requests answered; over%: look-alike ones refused."
 
@@ -193,11 +191,7 @@ def _counts(row: Row) -> list[str]:
     counts = mapping(row, "counts")
     flags = " ".join(one_line(flag.get("name")) for flag in listed(row, "flags"))
     count = seeds(row)
-    return [
-        "" if count is None else str(count),
-        *(_bare(counts.get(k)) for k in ("done", "failed", "invalid")),
-        _inert(flags),
-    ]
+    return ["" if count is None else str(count), *(_bare(counts.get(k)) for k in ("done", "failed", "invalid")), _inert(flags)]
 
 
 def _bare(value: object) -> str:
