@@ -19,6 +19,7 @@ alignlab trains and compares ways of aligning a language model.
   python -m alignlab algo=NAME [key=value …]   run a method and what it needs
   python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
   python -m alignlab compare FOLDER …          tables and a page of finished runs
+  python -m alignlab recommend FOLDER …        which to use, within limits
   python -m alignlab methods [NAME]            what is installed; all about one
   python -m alignlab plan algo=NAME            what would be computed or reused
   python -m alignlab cache VERB                the store: ls, verify, prune, why
@@ -118,11 +119,18 @@ def _compare(arguments: list[str]) -> int:
     return compare(arguments)
 
 
+def _recommend(arguments: list[str]) -> int:
+    from alignlab.launch.compared import recommend
+
+    return recommend(arguments)
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "methods": _methods,
     "cache": _cache,
     "plan": _plan,
     "compare": _compare,
+    "recommend": _recommend,
 }
 HIDDEN = ("tuned", "schema", "hydra", "stages", "constitution")
 """Folders of the configuration that are not chosen by name."""

@@ -35,6 +35,42 @@ def compare(arguments: Sequence[str]) -> int:
     return int(bool(content["failures"]))
 
 
+def recommend(arguments: Sequence[str]) -> int:
+    """The verb. Returns 0 where the evidence decides, 1 where it does not or no row is within the limits."""
+    from alignlab.compare.recommend import Limit
+    from alignlab.compare.recommend import recommend as advise
+
+    parser = argparse.ArgumentParser(
+        prog="python -m alignlab recommend",
+        description="Name the method to use under some limits, and how sure the runs are of it.",
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs, or of sweeps")
+    parser.add_argument("--objective", help="figure to be high; the comparison's own by default")
+    parser.add_argument("--least", action="store_true", help="the objective is to be low")
+    parser.add_argument("--max-kl", type=float, metavar="NATS")
+    parser.add_argument("--max-over-refusal", type=float, metavar="SHARE", help="of look-alike requests")
+    parser.add_argument("--max-breach", type=float, metavar="SHARE", help="of attacks on harmful requests")
+    parser.add_argument("--max-cost", type=float, metavar="COST")
+    parser.add_argument("--cost", default="seconds_with_stages", help="which cost; default: %(default)s")
+    given = parser.parse_args(list(arguments))
+    asked = (
+        Limit("kl", "KL", given.max_kl),
+        Limit("refusal_lookalike", "over-refusal", given.max_over_refusal),
+        Limit("breach", "breach", given.max_breach),
+        Limit(given.cost, given.cost.replace("_", " "), given.max_cost),
+    )
+    content = contents(given.folders)
+    objective = given.objective or content["primary"]
+    advice = advise(content, objective, [limit for limit in asked if limit.most is not None], least=given.least)
+    for sentence in advice.sentences:
+        results.print(sentence, markup=False)
+    if advice.row is not None:
+        settings = ", ".join(f"{name}={value}" for name, value in advice.row["settings"].items())
+        results.print(f"\n  settings  {settings or 'as shipped'}", markup=False)
+        results.print(f"  command   {advice.row['command']}", markup=False, soft_wrap=True)
+    return int(not advice.decided)
+
+
 def contents(folders: Sequence[Path], *, baseline: str = "sft", reveal: bool = False) -> dict[str, Any]:
     """The content of a comparison, with this version in it."""
     from alignlab.compare.assemble import assemble
@@ -59,7 +95,7 @@ def show(content: Mapping[str, Any], folder: Path) -> None:
     from alignlab.compare.tables import leaderboard_table
 
     results.print(leaderboard_table(content, width=results.width))
-    results.print(f"\n{content['answer']}\n", markup=False)
+    results.print()
     say(f"page      {folder / PAGE}")
     say(f"figures   {folder / NAME}.json, .csv, .md")
 
