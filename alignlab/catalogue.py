@@ -14,7 +14,8 @@ from rich.text import Text
 
 from alignlab import registry
 from alignlab.config import preset_config, preset_values
-from alignlab.method import Method, Reference, interval
+from alignlab.method import Method, Reference
+from alignlab.settings import interval
 from alignlab.tracking.console import results
 
 

@@ -7,14 +7,38 @@ by name. Sources, rewards, judges and attacks declare themselves the same way wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
 from alignlab.errors import ConfigError, PluginError
+from alignlab.settings import check_choices, check_ranges, interval, param
+
+__all__ = [  # what declares settings, too: a plugin imports everything it declares with from here
+    "PAIR_MODULE",
+    "Component",
+    "Data",
+    "Method",
+    "MethodConfig",
+    "Needs",
+    "OfflineConfig",
+    "OnlineConfig",
+    "OnlinePairConfig",
+    "Output",
+    "PairConfig",
+    "Reference",
+    "RevisionConfig",
+    "SamplerConfig",
+    "TrainedConfig",
+    "chain",
+    "check_choices",
+    "check_ranges",
+    "interval",
+    "param",
+    "resolve",
+]
 
 PAIR_MODULE = "alignlab.modules.pairs:PairModule"
 """Trains every method that declares a pair objective and no module of its own."""
@@ -68,63 +92,6 @@ class Needs:
     """Start from the result of another method, whose settings stand under `policy`."""
 
 
-def param(
-    default: Any,
-    doc: str,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    open_low: bool = False,
-    open_high: bool = False,
-    search: tuple[float, float, str] | None = None,
-) -> Any:
-    """A dataclass field with its meaning, its valid range, and the range a fair tuning searches.
-
-    A default that can be called makes the default, as `dict` does. `low`/`high` bound the value (excluded when
-    `open_low`/`open_high`); `search` is (from, to, "log"|"linear").
-    """
-    meta = dict(doc=doc, low=low, high=high, open_low=open_low, open_high=open_high, search=search)
-    return field(default_factory=default, metadata=meta) if callable(default) else field(default=default, metadata=meta)
-
-
-def check_ranges(config: Any, prefix: str) -> None:
-    """Raise ConfigError for the first field of a dataclass outside the range its `param` declares."""
-    for spec in fields(config):
-        value, meta = getattr(config, spec.name), spec.metadata
-        if "low" not in meta or isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        if not _inside(value, meta):
-            raise ConfigError(
-                f"{prefix}.{spec.name} must lie in {interval(meta)}, got {value}",
-                f"{meta['doc']} The default is {prefix}.{spec.name}={spec.default}.",
-            )
-
-
-def check_choices(config: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise ConfigError for the first of a method's settings that is none of its names; the first name is advised."""
-    for name, known in choices.items():
-        value = getattr(config, name)
-        if value not in known:
-            raise ConfigError(
-                f"algo.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}",
-                f"pass algo.{name}={known[0]}",
-            )
-
-
-def _inside(value: float, meta: Mapping[str, Any]) -> bool:
-    low, high = float(meta["low"]), float(meta["high"])
-    above = value > low if meta["open_low"] else value >= low
-    below = value < high if meta["open_high"] else value <= high
-    return above and below
-
-
-def interval(meta: Mapping[str, Any]) -> str:
-    """The valid range of a `param` in mathematical notation."""
-    left = "(" if meta["open_low"] or math.isinf(meta["low"]) else "["
-    right = ")" if meta["open_high"] or math.isinf(meta["high"]) else "]"
-    return f"{left}{meta['low']:g}, {meta['high']:g}{right}"
-
-
 @dataclass(kw_only=True)
 class MethodConfig:
     """What every method can be told. A method's own dataclass adds its hyper-parameters."""
@@ -174,11 +141,7 @@ class TrainedConfig(MethodConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choice of a schedule."""
         super().__post_init__()
-        if self.schedule not in ("constant", "linear", "cosine"):
-            raise ConfigError(
-                f"algo.schedule must be constant, linear or cosine, got {self.schedule!r}",
-                "pass algo.schedule=linear",
-            )
+        check_choices(self, schedule=("constant", "linear", "cosine"))
 
 
 @dataclass(kw_only=True)
@@ -289,6 +252,15 @@ class OnlinePairConfig(OnlineConfig):
     beta: float | None = param(  # type: ignore[assignment]
         None, "Price of KL in the objective; null takes the value of its preset.", low=0, search=(0.01, 2.0, "log")
     )
+    labels: str = param(
+        "hard",
+        "How the reward labels a pair: hard (the higher one wins), sampled or soft (Bradley-Terry probabilities).",
+    )
+
+    def __post_init__(self) -> None:
+        """Ranges, then the choice of labels."""
+        super().__post_init__()
+        check_choices(self, labels=("hard", "sampled", "soft"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ def test_the_size_of_micro_batches_changes_rounding_only(
     name: str, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Away from policy = reference, where some losses have a kink that rounding falls off on either side."""
-    for place in ("pairs", "labels", "rollouts"):
+    for place in ("gates", "rollouts"):
         monkeypatch.setattr(f"alignlab.modules.{place}.disagreement", lambda *given: "")
     found = []
     for micro in (0, 3):

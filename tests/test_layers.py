@@ -14,6 +14,7 @@ from support import ROOT
 # Each layer may import itself and the ones above it in this list. The longest name that fits a module decides.
 LAYERS = (
     ("errors", "version"),
+    ("settings",),
     ("method", "seeding"),
     ("plugins", "registry"),
     ("config", "annotators.config", "exact.settings", "numerics", "rewards.config", "stages.files"),

@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 from alignlab import registry
 from alignlab.errors import ConfigError
-from alignlab.method import check_ranges, param
+from alignlab.settings import check_ranges, param
 
 
 @dataclass(kw_only=True)

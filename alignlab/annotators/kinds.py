@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 from alignlab.annotators.config import AnnotatorConfig, JudgeConfig
 from alignlab.errors import ConfigError, ModelError
-from alignlab.method import param
+from alignlab.settings import param
 
 QUESTION = """Two replies were given to one request.
 

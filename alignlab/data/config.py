@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from alignlab.errors import ConfigError
-from alignlab.method import Component, check_ranges, param
+from alignlab.method import Component
+from alignlab.settings import check_ranges, param
 
 FORMATS = ("auto", "pairs", "labels", "demonstrations", "prompts", "transcripts", "responses")
 TEXT_AS = ("text", "user")

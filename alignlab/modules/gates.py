@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from alignlab.errors import TrainingError
+
 FULL = 1e-4
 """Largest difference of a token's log-probability that rounding may cause in float32 or float64, nats."""
 HALF = 0.05
@@ -27,6 +29,22 @@ def disagreement(logps: Tensor, other: Tensor, mask: Tensor, model: nn.Module) -
         return f"a mean of {mean:.2g} nats a token (limit {HALF:g} in half precision)" if mean > HALF else ""
     largest = float(gaps.amax())
     return f"up to {largest:.2g} nats a token (limit {FULL:g})" if largest > FULL else ""
+
+
+def gate_reference(method: str, logps: Tensor, reference: Tensor | None, mask: Tensor, policy: nn.Module) -> None:
+    """Stop a method on stored rows whose policy does not start at its reference, (B, T) log-probabilities each.
+
+    Every implicit reward would be wrong. Without a reference nothing is checked. Raises TrainingError.
+    """
+    if reference is None:
+        return
+    gap = disagreement(logps, reference, mask, policy)
+    if gap:
+        raise TrainingError(
+            f"{method}: at step 0 the policy's log-probabilities differ from the cached reference's by {gap}, so that "
+            "KL is not 0 and the loss not at its known start",
+            "the reference must be the policy the method starts from: rebuild it with `cache prune reference`",
+        )
 
 
 def _half(model: nn.Module, device: str) -> bool:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from alignlab.data.batch import LabelBatch, length_cuts
-from alignlab.errors import TrainingError
 from alignlab.method import OfflineConfig
 from alignlab.models.parts import Parts
-from alignlab.modules.gates import disagreement
+from alignlab.modules.gates import gate_reference
 from alignlab.modules.optimise import adamw, all_sum, due, record, update
 from alignlab.numerics.logps import CompletionLogps, sequence_logps
 
@@ -71,7 +70,7 @@ class LabelModule(L.LightningModule):
             chunk = batch.select(part)
             logps, mask = self.policy(chunk.sequences).logps, chunk.sequences.completion
             if batch_idx == 0:
-                self._gate(logps, chunk)
+                gate_reference(config.name, logps, chunk.reference, mask, self.policy)
             reference = None if chunk.reference is None else summed(chunk.reference, mask)
             terms = self.objective(summed(logps, mask), reference, chunk, context)
             _accumulate(sums, logps, chunk, terms)
@@ -84,18 +83,6 @@ class LabelModule(L.LightningModule):
             known = {f"train/{name}": float(value) for name, value in context.items()}
             metrics |= known | {"train/loss": loss, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)
-
-    def _gate(self, token_logps: Tensor, batch: LabelBatch) -> None:
-        """Stop when the policy does not start at its reference."""
-        if batch.reference is None:
-            return
-        gap = disagreement(token_logps, batch.reference, batch.sequences.completion, self.policy)
-        if gap:
-            raise TrainingError(
-                f"{self.config.name}: at step 0 the policy's log-probabilities differ from the cached reference's by "
-                f"{gap}, so that KL is not 0 and the loss not at its known start",
-                "the reference must be the policy the method starts from: rebuild it with `cache prune reference`",
-            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the policy."""

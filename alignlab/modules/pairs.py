@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from alignlab.data.batch import PairBatch, length_cuts, over_rows
-from alignlab.errors import TrainingError
 from alignlab.method import PairConfig
 from alignlab.models.frozen import Moving
 from alignlab.models.parts import Parts
 from alignlab.models.policy import TokenOutputs
-from alignlab.modules.gates import disagreement
+from alignlab.modules.gates import gate_reference
 from alignlab.modules.optimise import adamw, all_rows, all_sum, due, record, update
 from alignlab.numerics.logps import PairLogps, sequence_logps
 from alignlab.numerics.preference import PairTerms
@@ -68,7 +67,8 @@ class PairModule(L.LightningModule):
             chunk = batch.select(rows)
             scored = self.score(chunk)
             if batch_idx == 0:
-                self._gate(scored, chunk)
+                mask = chunk.sequences.completion
+                gate_reference(config.name, scored.outputs.logps, scored.reference, mask, self.policy)
             context = {name: value[rows] for name, value in coupled.items()} | dict(scored.context)
             terms = self.objective(scored.outputs, scored.reference, chunk.sequences, chunk.probability, context)
             _accumulate(sums, scored, chunk, terms)
@@ -103,18 +103,6 @@ class PairModule(L.LightningModule):
             own = columns[0][1]
             whole.append(PairLogps(*(values for values, _ in columns)))
         return {name: value[own] for name, value in self.objective.couple(*whole).items()}
-
-    def _gate(self, scored: Scored, batch: PairBatch) -> None:
-        """Stop when the policy does not start at its reference: every implicit reward would be wrong."""
-        if scored.reference is None:
-            return
-        gap = disagreement(scored.outputs.logps, scored.reference, batch.sequences.completion, self.policy)
-        if gap:
-            raise TrainingError(
-                f"{self.config.name}: at step 0 the policy's log-probabilities differ from the cached reference's by "
-                f"{gap}, so that KL is not 0 and the loss not at its known start",
-                "the reference must be the policy the method starts from: rebuild it with `cache prune reference`",
-            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the policy."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from alignlab import registry
 from alignlab.errors import ConfigError
-from alignlab.method import check_ranges, param
+from alignlab.settings import check_ranges, param
 
 SHARED = ("scale", "pairs_check")
 """Settings of every reward that are about the trained reward models, not about the reward."""

@@ -13,9 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import registry
 from alignlab.errors import ConfigError, PluginError
-from alignlab.method import check_ranges, param
 from alignlab.rewards import folder
 from alignlab.rewards.config import SHARED, RewardConfig
+from alignlab.settings import check_ranges, param
 
 
 @dataclass(kw_only=True)

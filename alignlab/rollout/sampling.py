@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignlab.errors import ConfigError
-from alignlab.method import check_ranges, param
+from alignlab.settings import check_ranges, param
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from alignlab.errors import ConfigError
-from alignlab.method import PairConfig, param
+from alignlab.method import PairConfig, check_choices, param
 
 DIVERGENCES = ("reverse_kl", "forward_kl", "jensen_shannon", "alpha")
 
@@ -34,8 +33,4 @@ class FDPOConfig(PairConfig):
     def __post_init__(self) -> None:
         """Ranges, then a known divergence."""
         super().__post_init__()
-        if self.divergence not in DIVERGENCES:
-            raise ConfigError(
-                f"algo.divergence must be one of {', '.join(DIVERGENCES)}, got {self.divergence!r}",
-                "algo.divergence=reverse_kl is DPO",
-            )
+        check_choices(self, divergence=DIVERGENCES)

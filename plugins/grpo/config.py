@@ -62,7 +62,7 @@ class GRPOConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices and what cannot be combined."""
         super().__post_init__()
-        check_choices(self, CHOICES)
+        check_choices(self, **CHOICES)
         for wrong, message, remedy in self._conflicts():
             if wrong:
                 raise ConfigError(message, remedy)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from alignlab.errors import ConfigError
-from alignlab.method import Data, Needs, OnlineConfig, Reference, param
+from alignlab.method import Data, Needs, OnlineConfig, Reference, check_choices, param
 
 
 @dataclass(kw_only=True)
@@ -38,10 +38,7 @@ class PPOConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        if self.value_init not in ("reward", "sft"):
-            raise ConfigError(f"algo.value_init must be reward or sft, got {self.value_init!r}")
-        if self.kl_place not in ("reward", "none"):
-            raise ConfigError(f"algo.kl_place must be reward or none, got {self.kl_place!r}")
+        check_choices(self, value_init=("reward", "sft"), kl_place=("reward", "none"))
         if 0 < self.dual_clip <= 1:
             raise ConfigError(
                 f"algo.dual_clip must be above 1, or 0 to switch it off, got {self.dual_clip}", "pass algo.dual_clip=3"

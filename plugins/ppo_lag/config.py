@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from alignlab.errors import ConfigError
-from alignlab.method import Data, Needs, OnlineConfig, param
+from alignlab.method import Data, Needs, OnlineConfig, check_choices, param
 
 
 @dataclass(kw_only=True)
@@ -43,10 +43,7 @@ class LagrangianConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        if self.value_init not in ("reward", "sft"):
-            raise ConfigError(
-                f"algo.value_init must be reward or sft, got {self.value_init!r}", "pass algo.value_init=reward"
-            )
+        check_choices(self, value_init=("reward", "sft"))
         if self.multiplier > self.multiplier_max:
             raise ConfigError(
                 f"algo.multiplier={self.multiplier:g} starts above algo.multiplier_max={self.multiplier_max:g}",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from alignlab.errors import ConfigError
-from alignlab.method import OnlineConfig, param
+from alignlab.method import OnlineConfig, check_choices, param
 
 
 @dataclass(kw_only=True)
@@ -25,10 +25,7 @@ class RAFTConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choice of what is kept."""
         super().__post_init__()
-        if self.keep not in ("best", "quantile", "threshold"):
-            raise ConfigError(
-                f"algo.keep must be best, quantile or threshold, got {self.keep!r}", "pass algo.keep=best"
-            )
+        check_choices(self, keep=("best", "quantile", "threshold"))
         if self.keep == "best" and self.group_size == 1:
             raise ConfigError(
                 "algo.keep=best of algo.group_size=1 completion keeps everything, whatever its reward",

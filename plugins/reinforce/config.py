@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from alignlab.errors import ConfigError
-from alignlab.method import OnlineConfig, param
+from alignlab.method import OnlineConfig, check_choices, param
 
 BASELINES = ("moving_average", "batch_mean", "none")
 
@@ -27,8 +26,4 @@ class ReinforceConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choice of a baseline."""
         super().__post_init__()
-        if self.baseline not in BASELINES:
-            raise ConfigError(
-                f"algo.baseline must be {', '.join(BASELINES[:-1])} or {BASELINES[-1]}, got {self.baseline!r}",
-                f"pass algo.baseline={BASELINES[0]}",
-            )
+        check_choices(self, baseline=BASELINES)

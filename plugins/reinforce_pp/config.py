@@ -28,7 +28,7 @@ class ReinforcePPConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        check_choices(self, CHOICES)
+        check_choices(self, **CHOICES)
         if self.baseline == "mean" and self.group_size < 2:
             raise ConfigError(
                 "algo.baseline=mean of a group of algo.group_size=1 leaves nothing", "pass algo.group_size=8"

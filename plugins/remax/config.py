@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from alignlab.errors import ConfigError
-from alignlab.method import OnlineConfig, param
+from alignlab.method import OnlineConfig, check_choices, param
 
 CREDITS = ("immediate", "to_go")
 
@@ -22,7 +21,4 @@ class ReMaxConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choice of credit."""
         super().__post_init__()
-        if self.kl_credit not in CREDITS:
-            raise ConfigError(
-                f"algo.kl_credit must be immediate or to_go, got {self.kl_credit!r}", "pass algo.kl_credit=to_go"
-            )
+        check_choices(self, kl_credit=CREDITS)

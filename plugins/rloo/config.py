@@ -30,7 +30,7 @@ class RLOOConfig(OnlineConfig):
     def __post_init__(self) -> None:
         """Ranges, then the choices."""
         super().__post_init__()
-        check_choices(self, CHOICES)
+        check_choices(self, **CHOICES)
         if self.surrogate == "sequence_clip" and self.kl_place == "advantage":
             raise ConfigError(
                 "algo.surrogate=sequence_clip has one advantage a completion, and algo.kl_place=advantage one a token",

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from alignlab.errors import ConfigError
-from alignlab.method import OnlinePairConfig, param
+from alignlab.method import OnlinePairConfig, check_choices, param
 
 
 @dataclass(kw_only=True)
 class XPOConfig(OnlinePairConfig):
-    """The optimism term, and how pairs are labelled."""
+    """The optimism term."""
 
     method: str = "xpo"
     name: str = "xpo"
@@ -21,20 +20,8 @@ class XPOConfig(OnlinePairConfig):
         search=(1e-6, 1e-2, "log"),
     )
     alpha_schedule: str = param("linear", "Course of alpha over the run: constant, or linear to 0.")
-    labels: str = param(
-        "hard",
-        "How the reward labels a pair: hard (the higher one wins), sampled or soft (Bradley-Terry probabilities).",
-    )
 
     def __post_init__(self) -> None:
-        """Ranges, then the choices."""
+        """Ranges, then the choice of alpha's course."""
         super().__post_init__()
-        if self.alpha_schedule not in ("constant", "linear"):
-            raise ConfigError(
-                f"algo.alpha_schedule must be constant or linear, got {self.alpha_schedule!r}",
-                "pass algo.alpha_schedule=linear",
-            )
-        if self.labels not in ("hard", "sampled", "soft"):
-            raise ConfigError(
-                f"algo.labels must be hard, sampled or soft, got {self.labels!r}", "pass algo.labels=hard"
-            )
+        check_choices(self, alpha_schedule=("constant", "linear"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alignlab import registry
 from alignlab.errors import ConfigError
-from alignlab.method import check_ranges, param
+from alignlab.settings import check_ranges, param
 
 TRAINED_KINDS = ("direct", "prefix", "roleplay")
 HELD_OUT_KINDS = ("persuade", "code", "pressure", "stack")

@@ -8,7 +8,7 @@ from typing import Any
 
 from alignlab.annotators.config import JudgeConfig
 from alignlab.errors import ConfigError
-from alignlab.method import param
+from alignlab.settings import param
 
 CHECKS = ("breach", "refusal", "over_refusal", "coverage", "format", "waste", "unfinished")
 """What a principle can weigh; `rules.checks` says what each is."""
