@@ -57,7 +57,7 @@ def run(job: tuple[str, int, str]) -> dict[str, Any]:
 
     preset, seed, store = job
     torch.set_num_threads(1)
-    words = (f"algo={preset}", "data=desk", "model=tiny", f"seed={seed}", f"store={store}", *FAST)
+    words = (f"algo={preset}", "data=desk", "model=tiny", f"seed={seed}", f"store={store}", *FAST, *beside(preset))
     try:
         graph = Graph(typed(composed(words)), quiet=True)
         trained, evaluate = graph.policy_of_method, Evaluator(graph, graph.settings.evaluation)
@@ -66,6 +66,15 @@ def run(job: tuple[str, int, str]) -> dict[str, Any]:
         return {"preset": preset, "seed": seed, "error": str(error).splitlines()[0]}
     figures = {"gold": mean(own, "gold"), "sft": mean(sft, "gold"), "kl": mean(own, "kl")}
     return {"preset": preset, "seed": seed} | figures
+
+
+def beside(preset: str) -> tuple[str, ...]:
+    """What a method's command needs beside it: somebody who revises, where it imitates revisions."""
+    from alignlab import registry
+    from alignlab.method import Data
+
+    needs = registry.method(registry.presets()[preset]).needs
+    return ("annotator=rules",) if needs.data is Data.REVISIONS else ()
 
 
 def mean(samples: Sequence[Any], name: str) -> float:
