@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alignlab import config, registry
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.explain import explained
+from alignlab.models import config as models
 
 CONFIG_NAME = "config"
 
@@ -55,8 +56,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
     OmegaConf.register_new_resolver("sweep_name", lambda: _names["sweep"], replace=True)
     _store("schema", "run", config.RunConfig)
-    _store("schema/model", "tiny", config.TinyModel)
-    _store("schema/model", "hf", config.HfModel)
+    _store("schema/model", "tiny", models.TinyModel)
+    _store("schema/model", "hf", models.HfModel)
     for name, declared in registry.methods().items():
         _store("schema/algo", name, declared.config)
     for group, kind in (("data", "sources"), ("reward", "rewards"), ("annotator", "annotators")):

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from alignlab import __version__, registry
+from alignlab import __version__
 from alignlab.config import Keep, RunConfig
+from alignlab.costs import budget, costs
 from alignlab.data.schema import Split
 from alignlab.evaluation.columns import write_columns
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
@@ -29,8 +30,6 @@ from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
-from alignlab.method import Data, Reference, chain
-from alignlab.stages import rewards
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
@@ -68,6 +67,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
     seen = [kind for kind, trained in kinds.items() if trained]
     summary = summarise(samples, sft_samples, attacks=attacks, sft_attacks=sft_attacks, seen=seen)
     joined = join(samples, sft_samples)
+    spent = costs(graph, outcome.policy, outcome.evaluated)
     raised = diagnose(_evidence(graph, outcome.policy, summary))
     with disk_error(folder):
         files = {**_copy(graph, folder, outcome.policy), "replies": "samples.jsonl, attacks.jsonl"}
@@ -80,7 +80,8 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
             result(
                 summary,
                 flags=raised,
-                costs=_costs(graph, outcome),
+                costs=spent | {"seconds_of_this_command": round(outcome.seconds, 1)},
+                budget=budget(graph, outcome.policy, spent),
                 conventions=graph.method.described(graph.settings.algo),
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
@@ -96,10 +97,9 @@ def write_scorer(graph: Graph, folder: Path, scorer: Artefact, overrides: Sequen
     with disk_error(folder):
         files = _copy(graph, folder, scorer)
         write_config(graph, folder, overrides)
-        atomic_write_json(
-            folder / "result.json",
-            {"schema": 1, "run": identity(graph.settings), "health": dict(scorer.info.get("health", {}))},
-        )
+        spent = costs(graph, scorer)
+        record = {"run": identity(graph.settings), "health": dict(scorer.info.get("health", {})), "costs": spent}
+        atomic_write_json(folder / "result.json", {"schema": 1, **record, "budget": budget(graph, scorer, spent)})
     for name, value in scorer.info.get("health", {}).items():
         results.print(
             f"  {name.replace('_', ' '):<20} {value:.3f}" if isinstance(value, float) else f"  {name:<20} {value:,}"
@@ -253,33 +253,6 @@ def _evidence(graph: Graph, policy: Artefact, summary: Summary) -> Evidence:
         pair_accuracy_limit=graph.settings.reward.pairs_check,
         kl_target=getattr(graph.settings.algo, "kl_target", None),
     )
-
-
-def _costs(graph: Graph, outcome: Outcome) -> dict[str, float]:
-    """Recorded costs: the method's own, and with every stage it depends on, reused ones included."""
-    own = float(outcome.policy.info["seconds"])
-    configs = [*chain(graph.settings.algo)]
-    needs = [each.needs(registry.method(each.method).needs) for each in configs]
-    models = rewards.models(graph) if any("reward" in each.scorers for each in needs) else []
-    harm = any("cost" in each.scorers for each in needs)
-    learns_from_labels = bool(models) or harm or any(each.data in (Data.PAIRS, Data.LABELS) for each in needs)
-    stages = [graph.sft] if any(each.sft for each in needs) else []
-    stages += [graph.preferences] if learns_from_labels and graph.labelled else []
-    stages += models
-    stages += [graph.cost()] if harm else []
-    stages += [graph.reference_logps(each.data) for each in needs if each.reference is Reference.LOGPS]
-    stages += [graph.inner(each) for each in configs[1:]]
-    full = own + sum(float(stage.info.get("seconds", 0.0)) for stage in stages)
-    paired = graph.labelled and (learns_from_labels or graph.scored)
-    counts = graph.preferences.info["pairs"] if paired else {}
-    return {
-        "seconds": own,
-        "seconds_with_stages": round(full, 1),
-        "seconds_of_this_command": round(outcome.seconds, 1),
-        "labels": float(counts.get(Split.TRAIN.value, 0)) if learns_from_labels else 0.0,
-        **({"safety_labels": float(len(graph.safety_rows(Split.TRAIN)))} if harm else {}),
-        "labels_for_judging": float(counts.get(Split.HELD_OUT.value, 0)) if graph.scored else 0.0,
-    }
 
 
 def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:

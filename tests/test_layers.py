@@ -13,11 +13,22 @@ from support import ROOT
 
 # Each layer may import itself and the ones above it in this list. The longest name that fits a module decides.
 LAYERS = (
-    ("errors", "version"),
+    ("errors", "version", "work"),
     ("settings",),
     ("method", "seeding"),
     ("plugins", "registry"),
-    ("config", "annotators.config", "exact.settings", "numerics", "rewards.config", "stages.files"),
+    (
+        "budget",
+        "config",
+        "annotators.config",
+        "exact.settings",
+        "models.config",
+        "numerics",
+        "rewards.config",
+        "stages.files",
+        "tune",
+    ),
+    ("compare",),
     ("annotators.feedback", "data", "worlds"),
     ("models",),
     ("rollout",),
@@ -26,7 +37,7 @@ LAYERS = (
     ("tracking",),
     ("evaluation",),
     ("stages",),
-    ("launch.background", "run_folder"),
+    ("costs", "launch.background", "run_folder"),
     ("exact", "run"),
     ("catalogue", "explain"),
     ("compose", "docs"),
@@ -101,7 +112,7 @@ def test_plugins_import_neither_each_other_nor_what_runs_them(path: Path) -> Non
     found = set(imports(path))
     assert not {name for name in found if name.startswith("alignlab.plugins.") and not name.startswith(own)}
     assert not {name for name in found if name.split(".")[0] in ("hydra", "omegaconf", "wandb")}
-    allowed = ("errors", "method", "seeding", "numerics", "data", "models", "modules", "rollout", "plugins")
+    allowed = ("errors", "method", "seeding", "numerics", "data", "models", "modules", "rollout", "plugins", "work")
     assert not {name for each in found if (name := inner(each)) and name.split(".")[0] not in allowed}
 
 

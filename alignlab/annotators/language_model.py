@@ -13,17 +13,18 @@ import torch
 from alignlab.annotators import wording
 from alignlab.annotators.feedback import Comparison, Draft, Revision
 from alignlab.annotators.kinds import AskedConfig, ModelConfig, PolicyConfig, annotators_own
-from alignlab.config import HfModel
 from alignlab.data.batch import over_rows, pad
 from alignlab.data.encode import Encoder, end_ids
 from alignlab.data.schema import Completion, Message, Prompt
 from alignlab.errors import ModelError
+from alignlab.models.config import HfModel
 from alignlab.models.load import pretrained, pretrained_tokenizer
 from alignlab.models.policy import Policy
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.engine import build_engine
 from alignlab.rollout.sampling import Sampling
 from alignlab.rollout.texts import texts_of
+from alignlab.work import plays
 
 
 class LanguageModelAnnotator:
@@ -34,6 +35,7 @@ class LanguageModelAnnotator:
     ) -> None:
         self.config, self.policy, self.tokenizer, self.pad_id = config, policy, tokenizer, pad_id
         self.encoder = Encoder(tokenizer, template)
+        plays(policy.model, "annotator")
         sampling = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
         self.engine = build_engine(policy.model, sampling, ends, pad_id)
 

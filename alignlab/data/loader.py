@@ -16,6 +16,8 @@ from torch import Tensor
 from alignlab.errors import ConfigError, DataError, StoreError
 from alignlab.seeding import Seeds, derive
 
+ENDLESS = 1 << 40
+"""More batches than any run takes."""
 Row = TypeVar("Row")
 B = TypeVar("B")
 Collate = Callable[[Sequence[Row], Tensor], B]

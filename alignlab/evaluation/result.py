@@ -22,6 +22,7 @@ def result(
     *,
     flags: Sequence[Flag] = (),
     costs: Mapping[str, float] | None = None,
+    budget: Mapping[str, Any] | None = None,
     conventions: Mapping[str, str] | None = None,
     fingerprints: Mapping[str, str] | None = None,
     run: Mapping[str, Any] | None = None,
@@ -29,7 +30,8 @@ def result(
 ) -> dict[str, Any]:
     """The content of result.json.
 
-    `costs`: labels, sampled tokens, FLOPs, seconds, …; `conventions`: what the method's name hides elsewhere;
+    `costs`: labels, sampled tokens, FLOPs, seconds, …; `budget`: axis, limit and what was used;
+    `conventions`: what the method's name hides elsewhere;
     `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds, versions, where things are;
     `about`: command, resolved settings, versions, equation, how KL is known.
     """
@@ -46,6 +48,7 @@ def result(
         "sft": None if summary.sft is None else _sft(summary.sft),
         "flags": [flag._asdict() for flag in flags],
         "costs": dict(costs or {}),
+        "budget": dict(budget or {}),
         "conventions": dict(conventions or {}),
         "fingerprints": dict(fingerprints or {}),
         "about": dict(about or {}),

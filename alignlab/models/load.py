@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from alignlab.config import HfModel, TinyModel
 from alignlab.errors import ModelError
+from alignlab.models.config import HfModel, TinyModel
 
 # Its progress bars and advice are about single loads; here a run loads a dozen small models.
 transformers_logging.set_verbosity_error()

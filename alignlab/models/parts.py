@@ -26,7 +26,9 @@ class Parts:
     micro_batch_size: int = 0
     log_every: int = 1
     total: int = 0
-    """Batches in the whole run, for learning-rate schedules."""
+    """Batches in the whole run, for learning-rate schedules; an estimate where a budget ends it."""
+    pace: Any = None
+    """How much of a budget is spent, a `modules.pace.Pace`; None where training ends after `total` batches."""
     sampling: Any = None
     """How completions are drawn, for methods that decode by themselves."""
     end_ids: tuple[int, ...] = ()

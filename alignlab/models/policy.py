@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alignlab.data.batch import Sequences
 from alignlab.errors import DataError
 from alignlab.numerics.logps import upcast
+from alignlab.work import passed
 
 CHUNK_ELEMENTS = 1 << 25
 """Logits held at once; above this the head runs in recomputed chunks."""
@@ -88,11 +89,18 @@ class Policy(nn.Module):
         mask = sequences.completion
         if bool(mask[:, 0].any()):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
+        counted = sequences.attention & mask.any(-1, keepdim=True)  # rows without a completion are asked nothing
         if self.separable:
-            hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
-            return hidden[:, :-1][mask[:, 1:]], self.model.get_output_embeddings()
+            return self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]], self.model.get_output_embeddings()
+        passed(self.model, counted)
         logits = self.model(input_ids=sequences.ids, use_cache=False).logits
         return logits[:, :-1][mask[:, 1:]], nn.Identity()
+
+    def hidden(self, ids: Tensor, counted: Tensor) -> Tensor:
+        """Last hidden states of right-padded rows, (B, T) -> (B, T, H); `counted` says which tokens are work."""
+        passed(self.model, counted)
+        states: Tensor = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return states
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write a directory that AutoModelForCausalLM and AutoTokenizer load."""

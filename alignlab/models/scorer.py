@@ -18,6 +18,7 @@ from alignlab.errors import ModelError
 from alignlab.models.load import without_dropout
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.masked import last_index
+from alignlab.work import passed, plays
 
 
 class Scorer(nn.Module):
@@ -27,6 +28,7 @@ class Scorer(nn.Module):
         super().__init__()
         self.model = model
         self.head = _find_head(model)
+        plays(model, "reward")
 
     @property
     def shift(self) -> float:
@@ -48,6 +50,7 @@ class Scorer(nn.Module):
         The head computes in at least float32, or half precision would round different scores to ties.
         """
         sequences.check_right_padded()
+        passed(self.model, sequences.attention)
         hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
         bias = None if self.head.bias is None else upcast(self.head.bias)
         with torch.autocast(hidden.device.type, enabled=False):

@@ -39,8 +39,8 @@ class CompletionModule(L.LightningModule):
             return (self.objective(out.logps, mask) * mask).sum() / tokens
 
         chunks = batch.by_length(parts.micro_batch_size)
-        loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total)
-        if due(batch_idx, parts.log_every, parts.total):
+        loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total, pace=parts.pace)
+        if due(parts, batch_idx):
             metrics = {
                 "train/loss": loss,
                 "train/entropy": float(all_sum(spread) / tokens),

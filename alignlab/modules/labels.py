@@ -77,8 +77,8 @@ class LabelModule(L.LightningModule):
             return terms.loss.sum() / rows
 
         chunks = length_cuts(batch.lengths, parts.micro_batch_size)
-        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
-        if due(batch_idx, parts.log_every, parts.total):
+        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
+        if due(parts, batch_idx):
             metrics = _means({name: float(all_sum(total)) for name, total in sums.items()})
             known = {f"train/{name}": float(value) for name, value in context.items()}
             metrics |= known | {"train/loss": loss, "train/grad_norm": norm}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import lightning as L
 import torch
@@ -18,6 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from alignlab.errors import TrainingError
 from alignlab.method import TrainedConfig
+from alignlab.models.parts import Parts
+from alignlab.work import stepped
+
+if TYPE_CHECKING:
+    from alignlab.modules.pace import Pace
 
 T = TypeVar("T")
 
@@ -33,11 +38,14 @@ def adamw(config: TrainedConfig, *models: tuple[nn.Module, float]) -> torch.opti
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
 
 
-def learning_rate(config: TrainedConfig, step: int, total: int) -> float:
-    """Rate at update `step` of `total`: linear warm-up, then constant, linear or cosine decay towards 0."""
+def learning_rate(config: TrainedConfig, step: int, total: int, ahead: int = 1) -> float:
+    """Rate at update `step` of `total`: linear warm-up, then constant, linear or cosine decay towards 0.
+
+    Both may be of any unit, such as FLOPs, of which this update takes `ahead`.
+    """
     warmup = max(1, math.ceil(config.warmup * total)) if config.warmup else 0
     if step < warmup:
-        return config.lr * (step + 1) / warmup
+        return config.lr * min(step + ahead, warmup) / warmup
     if config.schedule == "constant":
         return config.lr
     done = (step - warmup) / max(1, total - warmup)
@@ -79,9 +87,11 @@ def update(
     *,
     step: int,
     total: int,
+    pace: Pace | None = None,
 ) -> tuple[float, float]:
     """Accumulate `loss_of` over chunks and take one optimiser step. Returns (loss, gradient norm of the first group).
 
+    The learning rate follows `step` of `total`, or a pace where training ends with a budget.
     `loss_of(chunk)` must already be divided by the denominator of the whole batch over all processes.
     Raises TrainingError naming the step when loss or gradient is not finite; the weights are then untouched.
     """
@@ -102,11 +112,17 @@ def update(
             f"{config.name}: loss {values[0]:g} and gradient norm {max(values[1:]):g} at update {step} of {total}",
             f"lower algo.lr (now {config.lr:g}) or algo.max_grad_norm (now {config.max_grad_norm:g})",
         )
-    rate = learning_rate(config, step, total)
+    rate = learning_rate(config, step, total) if pace is None else _rate(config, pace, module.device)
     for group in optimiser.param_groups:
         group["lr"] = rate * group["lr_scale"]
     optimiser.step()
+    stepped()
     return values[0], values[1]
+
+
+def _rate(config: TrainedConfig, pace: Pace, device: torch.device) -> float:
+    before, now, limit = pace.update(device)
+    return learning_rate(config, min(before, limit), limit, now - before)
 
 
 def _quiet(module: L.LightningModule) -> AbstractContextManager[Any]:
@@ -115,9 +131,10 @@ def _quiet(module: L.LightningModule) -> AbstractContextManager[Any]:
     return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
 
 
-def due(batch_idx: int, every: int, total: int) -> bool:
+def due(parts: Parts, batch_idx: int) -> bool:
     """Whether this update is logged: every so many, and the last."""
-    return batch_idx % every == 0 or batch_idx + 1 == total
+    last = batch_idx + 1 == parts.total if parts.pace is None else parts.pace.over
+    return batch_idx % parts.log_every == 0 or last
 
 
 def record(module: L.LightningModule, step: int, samples: int, metrics: dict[str, float]) -> None:

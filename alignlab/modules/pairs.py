@@ -75,10 +75,10 @@ class PairModule(L.LightningModule):
             return terms.loss.sum() / pairs
 
         chunks = length_cuts(batch.lengths, parts.micro_batch_size)
-        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
+        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
         if self.moving is not None and (batch_idx + 1) % config.reference_every == 0:
             self.moving.follow(self.policy, config.reference_mix)
-        if due(batch_idx, parts.log_every, parts.total):
+        if due(parts, batch_idx):
             metrics = {f"train/{name}": float(all_sum(total) / pairs) for name, total in sums.items()}
             metrics |= {"train/loss": loss, "train/grad_norm": norm}
             record(self, batch_idx, (batch_idx + 1) * config.batch_size, metrics)

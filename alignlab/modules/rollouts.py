@@ -18,6 +18,7 @@ from alignlab.modules.gates import disagreement
 from alignlab.modules.optimise import adamw, all_sum, record, update
 from alignlab.numerics.logps import sequence_logps
 from alignlab.numerics.noise import Noise
+from alignlab.work import uncounted
 
 __all__ = ["Chunk", "Experience", "RolloutModule"]
 
@@ -90,7 +91,7 @@ class RolloutModule(L.LightningModule):
         config, rank, world = self.config, self.trainer.global_rank, self.trainer.world_size
         size = together or config.group_size
         total = round(float(all_sum(torch.tensor(float(sequences.rows), device=self.device)))) // size
-        updates, sums = config.rollout_epochs * config.minibatches, dict[str, float]()
+        updates, sums, taken = config.rollout_epochs * config.minibatches, dict[str, float](), 0
         if total < config.minibatches:
             raise ConfigError(
                 f"algo.minibatches={config.minibatches} updates have only {total} prompts to share",
@@ -99,13 +100,15 @@ class RolloutModule(L.LightningModule):
         for epoch in range(config.rollout_epochs):
             seed = self.parts.seeds.of("data", "minibatch", batch_idx, epoch)
             for number, groups in enumerate(minibatches(total, config.minibatches, seed)):
+                if self.parts.pace is not None and self.parts.pace.stops_updates:
+                    break
                 rows = own_rows(groups, size, rank, world).to(sequences.ids.device)
                 step = batch_idx * updates + epoch * config.minibatches + number
-                first = epoch == number == 0
+                first, taken = epoch == number == 0, taken + 1
                 found = self._minibatch(sequences, columns, rows, step, updates, loss, first, together or 1)
                 for name, value in found.items():
                     sums[name] = sums.get(name, 0.0) + value
-        return {f"train/{name}": value / updates for name, value in sums.items()}
+        return {f"train/{name}": value / taken for name, value in sums.items()}
 
     def _minibatch(
         self,
@@ -135,12 +138,14 @@ class RolloutModule(L.LightningModule):
         tally: dict[str, Tensor] = {}
 
         def loss_of(chunk: Chunk) -> Tensor:
-            value, metrics = loss(chunk)
+            with uncounted(empty):
+                value, metrics = loss(chunk)
             for name, part in metrics.items():
                 tally[name] = tally.get(name, torch.zeros((), dtype=torch.float64, device=value.device)) + part.detach()
             return value * 0 if empty else value
 
-        found, norm = update(self, cuts, loss_of, self.config, step=step, total=self.parts.total * updates)
+        last, pace = self.parts.total * updates, self.parts.pace
+        found, norm = update(self, cuts, loss_of, self.config, step=step, total=last, pace=pace)
         means = {name: float(all_sum(value * (not empty))) for name, value in tally.items()}
         return {"loss": found, "grad_norm": norm} | means
 

@@ -48,8 +48,8 @@ class ScorerModule(L.LightningModule):
             return self.objective(first, second, chunk).sum() / pairs
 
         chunks = batch.by_length(parts.micro_batch_size)
-        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total)
-        if due(batch_idx, parts.log_every, parts.total):
+        loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
+        if due(parts, batch_idx):
             totals = {f"train/{name}": all_sum(counted) for name, counted in sums.items()}
             means = {name: float(total / count) for name, (total, count) in totals.items() if count}
             metrics = {"train/loss": loss, **means, "train/grad_norm": norm}

@@ -28,6 +28,7 @@ from alignlab.rewards import folder
 from alignlab.rewards.kinds import DirectoryConfig
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.texts import texts_of
+from alignlab.work import passed, plays
 
 
 class Classifier(nn.Module):
@@ -36,9 +37,11 @@ class Classifier(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        plays(model, "reward")
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Score of each row: (B,). Decoders find the last token of a row by their own pad token."""
+        passed(self.model, sequences.attention)
         own = self.model.config.get_text_config().pad_token_id
         ids = sequences.ids.masked_fill(~sequences.attention, 0 if own is None else own)
         logits: Tensor = self.model(input_ids=ids, attention_mask=sequences.attention.long()).logits

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alignlab.data.batch import Sequences
 from alignlab.rollout.sampling import Sampling, check_training_sampling
+from alignlab.work import sampled
 
 __all__ = ["Rollouts", "Sampling", "check_training_sampling"]
 
@@ -34,6 +35,11 @@ class Rollouts(NamedTuple):
     def completions(self) -> list[list[int]]:
         """Completion ids of each row, the end token included where there is one."""
         return [reply for _, reply in self.sequences.split()]
+
+    def counted(self, *models: nn.Module) -> Self:
+        """The same rows, once the work of sampling them from models is counted."""
+        sampled(self.sequences.attention, self.sequences.completion, *models)
+        return self
 
     def to(self, device: torch.device | str) -> Self:
         """The same rows on another device."""

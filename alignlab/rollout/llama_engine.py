@@ -66,7 +66,8 @@ class LlamaEngine:
         decoder = _LlamaDecoder(weights, self.sampling.max_new_tokens)
         # Mixed precision of a surrounding training step would split weights and cache into two dtypes.
         with torch.autocast(weights.embedding.device.type, enabled=False):
-            return decode(decoder, laid, noise, self.sampling, self.end_ids, self.pad_id)
+            rollouts = decode(decoder, laid, noise, self.sampling, self.end_ids, self.pad_id)
+        return rollouts.counted(self.model)
 
 
 class _LlamaDecoder:

@@ -73,7 +73,8 @@ class MixtureEngine:
                 stack.enter_context(evaluating(policy.model))
             decoders = [new_decoder(policy.model, self.sampling.max_new_tokens) for policy in self.policies]
             mixed = _MixedDecoder(decoders, self.weights)
-            return decode(mixed, laid, noise, self.sampling, self.end_ids, self.pad_id)
+            rollouts = decode(mixed, laid, noise, self.sampling, self.end_ids, self.pad_id)
+        return rollouts.counted(*(policy.model for policy in self.policies))
 
     @torch.no_grad()
     def completion_logits(self, sequences: Sequences) -> Tensor:

@@ -63,7 +63,8 @@ class TransformersEngine:
         )
         laid = lay_out(prompts, self.pad_id, self.model.device)
         with evaluating(self.model):
-            return decode(_CachedModel(self.model), laid, noise, self.sampling, self.end_ids, self.pad_id)
+            rollouts = decode(_CachedModel(self.model), laid, noise, self.sampling, self.end_ids, self.pad_id)
+        return rollouts.counted(self.model)
 
 
 class _CachedModel:

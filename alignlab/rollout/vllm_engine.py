@@ -78,7 +78,7 @@ class VLLMEngine:
             sampling_params=[self._request(seed) for seed in noise.seeds().tolist()],
             use_tqdm=False,
         )
-        return self._collect(prompts, [result.outputs[0] for result in results])
+        return self._collect(prompts, [result.outputs[0] for result in results]).counted(self.model)
 
     def _save(self) -> None:
         self.model.save_pretrained(self._folder.name, safe_serialization=True)

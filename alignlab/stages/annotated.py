@@ -166,6 +166,14 @@ def produce(graph: Any, stored: Callable[[], Artefact], device: str) -> Artefact
     return artefact
 
 
+def stages(graph: Any) -> list[Artefact]:
+    """What the run's labelled pairs are made of and what they are, found or computed."""
+    done: list[Artefact] = [graph.preferences]
+    if graph.settings.annotator.judges:
+        done.insert(0, candidates(graph, graph.source_preferences))
+    return done
+
+
 def judge(
     asked: Annotator, pairs: Sequence[Pair], principles: int, ends: set[int], seeds: Seeds, split: Split
 ) -> list[Judged]:

@@ -21,6 +21,7 @@ from alignlab.stages import scoring
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.protocol import Stages
 from alignlab.tracking.console import say, warn
+from alignlab.work import plays, uncounted
 
 NAME = "cost"
 """The scorer, as methods declare it."""
@@ -41,7 +42,9 @@ def check_labels(source: Any, name: str) -> None:
 
 def scorer(graph: Stages) -> LearnedReward:
     """The cost model, ready to score rollouts."""
-    return LearnedReward(scorer=graph.scorer(graph.cost()))
+    model = graph.scorer(graph.cost())
+    plays(model.model, NAME)
+    return LearnedReward(scorer=model)
 
 
 def address(graph: Stages) -> dict[str, Any]:
@@ -57,7 +60,8 @@ def check(graph: Stages, model: Scorer, part: Split, config: RewardConfig) -> di
     """
     other = Split.HELD_OUT if part is Split.TRAIN else Split.TRAIN
     rows = graph.safety_rows(other)[:2000]
-    costs = scoring.side_scores(model, rows, ("worse", "better"), graph.base.pad_id)
+    with uncounted():  # what only measures is no work of the cost model
+        costs = scoring.side_scores(model, rows, ("worse", "better"), graph.base.pad_id)
     harmful = torch.tensor([row.harmful for row in rows])
     found = costs > 0
     figures: dict[str, Any] = {"sign_accuracy": _share(found == harmful), "harmful": _share(harmful)}

@@ -29,6 +29,7 @@ from alignlab.stages.artefact import Artefact
 from alignlab.stages.protocol import Stages
 from alignlab.stages.store import Workspace
 from alignlab.tracking.progress import track
+from alignlab.work import Work, charge, counting
 
 FILES = ("samples.jsonl", "posture.jsonl")
 """Replies to held-out prompts; replies to repeated attacks on held-out harmful requests."""
@@ -86,7 +87,7 @@ class Evaluator:
         graph, began = self.graph, time.perf_counter()
         sampler, reference = graph.sampler(artefact, self.config.temperature), graph.policy(graph.sft)
         scorers = {name: graph.scorer(scorer) for name, scorer in self.scorers.items()}
-        tokens = 0
+        inference, replies = Work(), 0
         for name, prompts in zip(FILES, self.prompts(), strict=True):
             samples: list[Sample] = []
             seed = graph.settings.seeds.of("evaluation", name)
@@ -101,12 +102,19 @@ class Evaluator:
                 part = rows[start : start + size]
                 noise = Noise(seed, torch.tensor([row.row for row in part]))
                 sources = [row.source for row in part]
-                rollouts = sampler.sample(sources, [row.prompt.tolist() for row in part], noise)
+                with counting(inference):
+                    rollouts = sampler.sample(sources, [row.prompt.tolist() for row in part], noise)
                 numbers = [attempts[row.row] for row in part]
                 samples += self._samples(sources, numbers, rollouts, sampler, reference, scorers)
-            tokens += sum(sample.length for sample in samples)
+            replies += len(samples)
             write_samples(work.out / name, samples)
-        return {"sampled_tokens": tokens, "judge": self.judge_name, "seconds": round(time.perf_counter() - began, 1)}
+        charge(inference)
+        return {
+            "sampled_tokens": inference.sampled_tokens,
+            "inference_flops_per_reply": inference.flops / replies,
+            "judge": self.judge_name,
+            "seconds": round(time.perf_counter() - began, 1),
+        }
 
     @torch.no_grad()
     def _samples(

@@ -118,10 +118,10 @@ class Graph:
     def preferences(self) -> Artefact:
         """Label pairs, split once by prompt into those methods may train on and those held out."""
         if self.settings.annotator.judges:
-            return annotated.produce(self, self._source_preferences, device(self.settings))
-        return self._source_preferences()
+            return annotated.produce(self, self.source_preferences, device(self.settings))
+        return self.source_preferences()
 
-    def _source_preferences(self) -> Artefact:
+    def source_preferences(self) -> Artefact:
         """Pairs that the source has, or that it labels itself."""
         settings, native = self.settings, Data.PAIRS in self.source.native
         if not self.labelled:
@@ -201,12 +201,16 @@ class Graph:
     @cached_property
     def policy_of_method(self) -> Artefact:
         """What the run is about."""
-        config = self.settings.algo
-        label = f"{config.name}, seed {self.settings.seed}"
+        job = self.job
         if self.method.sampler:
-            job = Trained(self, self.method, config, label, self._method_seeds(), Split.TRAIN)
-            return self.store.produce(sampled.key(job), lambda work: sampled.build(job, work), label=label)
-        return self.trained(config, label, self._method_seeds())
+            return self.store.produce(sampled.key(job), lambda work: sampled.build(job, work), label=job.label)
+        return self.trained(job.config, job.label, job.seeds)
+
+    @property
+    def job(self) -> Trained:
+        """The training, or the sampler, that the run is about."""
+        config, label = self.settings.algo, f"{self.settings.algo.name}, seed {self.settings.seed}"
+        return Trained(self, self.method, config, label, self._method_seeds(), Split.TRAIN)
 
     def inner(self, config: MethodConfig) -> Artefact:
         """The result of a method that the run's own builds on."""
@@ -214,8 +218,7 @@ class Graph:
 
     def sampler(self, artefact: Artefact, temperature: float) -> Sampler:
         """What to sample from: a stored policy, or the run's own method where it acts at inference."""
-        job = Trained(self, self.method, self.settings.algo, "", self._method_seeds(), Split.TRAIN)
-        return sampled.sampler(self, artefact, job, temperature)
+        return sampled.sampler(self, artefact, self.job, temperature)
 
     def _method_seeds(self) -> Seeds:
         """A method that starts from nothing is a stage, and moves with the other stages."""
@@ -246,19 +249,33 @@ class Graph:
     def pair_fields(self, part: Split) -> dict[str, Any]:
         """What a stage that reads tokenised pairs depends on."""
         base = self.base
-        return {"pairs": self.preferences.content, "part": part, "template": base.template, "limits": base.limits()}
+        where = {"pairs": self.preferences.content, "part": part, **self.label_fields(part)}
+        return {**where, "template": base.template, "limits": base.limits()}
 
     def row_fields(self, view: Data, part: Split) -> dict[str, Any]:
         """What a stage that reads tokenised rows with completions depends on."""
         if view is Data.PAIRS or (view is Data.LABELS and self.labels_from_pairs):
             return {**({} if view is Data.PAIRS else {"view": view}), **self.pair_fields(part)}
         rows = self.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
-        return {"view": view, **rows, "template": self.base.template, "limits": self.base.limits()}
+        seen = self.label_fields(part) if view is Data.LABELS else {}
+        return {"view": view, **rows, **seen, "template": self.base.template, "limits": self.base.limits()}
 
     def stored_pairs(self, part: Split) -> list[Pair]:
         """Text pairs of a part."""
         path = self.preferences.file(f"{part.value}.jsonl")
-        return self._once(f"pairs-{part}", lambda: read_pairs(path))
+        return self._once(f"pairs-{part}", lambda: self._within_budget(read_pairs(path), part))
+
+    def _within_budget(self, rows: list[Any], part: Split) -> list[Any]:
+        """The first labels, as many as the budget allows; those that no method sees are not counted."""
+        limit = self.settings.budget.labels if part is Split.TRAIN else None
+        if limit is not None and limit > len(rows):
+            self.announce(f"budget.limit={limit:,} labels, and there are {len(rows):,}")
+        return rows[:limit]
+
+    def label_fields(self, part: Split) -> dict[str, Any]:
+        """What of the budget a stage that reads labels depends on."""
+        limit = self.settings.budget.labels
+        return {} if limit is None or part is not Split.TRAIN else {"labels": limit}
 
     def pair_rows(self, part: Split) -> list[PairTokens]:
         """Tokenised pairs of a part; what was cut or dropped is said once."""
@@ -290,7 +307,7 @@ class Graph:
 
     def _labels(self, part: Split) -> list[Label]:
         if not self.labels_from_pairs:
-            return list(self.source.labels(part))
+            return self._within_budget(list(self.source.labels(part)), part)
         pairs = self.stored_pairs(part)
         return [Label(p.prompt, side, side is p.chosen) for p in pairs for side in (p.chosen, p.rejected)]
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from alignlab.config import RunConfig, TinyModel
+from alignlab.config import RunConfig
 from alignlab.data.encode import end_ids
 from alignlab.data.tokens import Limits
 from alignlab.errors import ConfigError
+from alignlab.models.config import TinyModel
 from alignlab.models.load import check_location, new_model, pretrained, pretrained_tokenizer, stored
 from alignlab.models.policy import Policy, max_positions
 from alignlab.models.scorer import Scorer, new_scorer, stored_scorer

@@ -106,5 +106,8 @@ class Stages(Protocol):
     def pair_fields(self, part: Split) -> dict[str, Any]:
         """What tokenised pairs depend on."""
 
+    def label_fields(self, part: Split) -> dict[str, Any]:
+        """What of the budget a stage that reads labels depends on."""
+
     def key(self, kind: str, fields: Mapping[str, Any], *targets: Any) -> StageKey:
         """The address of a stage."""

@@ -12,6 +12,7 @@ import torch
 from alignlab.data.batch import over_rows, pad
 from alignlab.models.policy import Policy
 from alignlab.tracking.progress import track
+from alignlab.work import plays
 
 FILE = "logps.npz"
 Row = tuple[Any, Any]
@@ -22,6 +23,7 @@ Row = tuple[Any, Any]
 def write_reference(policy: Policy, rows: Sequence[Row], out: Path, *, batch: int, pad_id: int) -> dict[str, Any]:
     """Token log-probabilities of every completion, in the order of `rows`."""
     policy.eval()
+    plays(policy.model, "reference")
     values: list[np.ndarray] = []
     starts = range(0, len(rows), batch)
     for start in track(starts, "reference log-probs", len(starts)):

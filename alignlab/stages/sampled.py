@@ -16,6 +16,7 @@ from alignlab.stages.key import StageKey, canonical
 from alignlab.stages.protocol import Stages
 from alignlab.stages.store import Workspace
 from alignlab.stages.trained import Trained
+from alignlab.work import plays
 
 FILE = "sampler.json"
 
@@ -52,6 +53,8 @@ def parts(graph: Stages, job: Trained, temperature: float) -> Parts:
     """Exactly the models that the method declares, and engines at a temperature."""
     policy, base = graph.policy(job.start), graph.base
     reference = Frozen(graph.policy(graph.sft)) if job.needs.reference is Reference.MODEL else None
+    if reference is not None:
+        plays(reference.model.model, "reference")
     return Parts(
         method=job.method.name,
         model=policy,

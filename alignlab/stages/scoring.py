@@ -17,6 +17,7 @@ from alignlab.models.scorer import Scorer
 from alignlab.numerics.noise import Noise
 from alignlab.stages.protocol import Stages
 from alignlab.tracking.console import say, warn
+from alignlab.work import uncounted
 
 SAMPLES = 512
 """SFT samples whose mean score becomes 0."""
@@ -35,7 +36,8 @@ def calibrate_and_check(graph: Stages, scorer: Scorer, part: Split, config: Rewa
     scorer.calibrate(float(scores.mean()), spread)
     other = Split.HELD_OUT if part is Split.TRAIN else Split.TRAIN
     rows = graph.pair_rows(other)[:2000]
-    chosen, rejected = side_scores(scorer, rows, ("chosen", "rejected"), graph.base.pad_id).unbind(-1)
+    with uncounted():  # what only measures is no work of the scorer
+        chosen, rejected = side_scores(scorer, rows, ("chosen", "rejected"), graph.base.pad_id).unbind(-1)
     difference = chosen - rejected
     pairs = graph.stored_pairs(other)
     figures = {

@@ -24,6 +24,7 @@ from alignlab.stages.artefact import Artefact, Damaged, load, read_manifest, wri
 from alignlab.stages.files import disk_error, durable_rename, sync_tree
 from alignlab.stages.key import StageKey
 from alignlab.stages.lock import attempted, held
+from alignlab.work import counting, peak_memory
 
 Announce = Callable[[str], None]
 
@@ -167,8 +168,10 @@ class Store:
                 shutil.rmtree(space.out)
             os.makedirs(space.out)
             began = time.perf_counter()
-            info = build(space) or {}
-            cost = {"seconds": round(time.perf_counter() - began, 1)}
+            with counting() as work_done:
+                info = build(space) or {}
+            work_done.peak_memory_bytes = max(work_done.peak_memory_bytes, peak_memory())
+            cost = {"seconds": round(time.perf_counter() - began, 1), "work": work_done.record()}
             write_manifest(space.out, key, label, {**cost, **info})
             sync_tree(space.out)
             artefact = self._publish(key, space)

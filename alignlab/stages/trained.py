@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from alignlab.budget import BudgetConfig
 from alignlab.config import Keep, named_objective
-from alignlab.data.loader import Batches
+from alignlab.data.loader import ENDLESS, Batches
 from alignlab.data.module import Collator, PreferenceData
 from alignlab.data.schema import Split
 from alignlab.method import Data, Method, MethodConfig, OnlineConfig, Output, PairConfig, Reference
@@ -20,6 +21,7 @@ from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.models.scorer import Scorer
 from alignlab.modules.objective import PairObjective
+from alignlab.modules.pace import Pace
 from alignlab.rewards.config import check_value_start
 from alignlab.seeding import Seeds
 from alignlab.stages import cost, scoring, training
@@ -30,9 +32,8 @@ from alignlab.stages.protocol import Stages
 from alignlab.stages.reference import FILE as REFERENCE_FILE
 from alignlab.stages.reference import paired, read_reference
 from alignlab.stages.store import Workspace
+from alignlab.work import plays
 
-ENDLESS = 1 << 40
-"""More steps than any run takes."""
 STREAMS = ("init", "data", "dropout")
 """Seed streams that every training reads; those that sample read `rollout` too."""
 
@@ -59,6 +60,12 @@ class Trained:
         asked = getattr(run.algo, "policy", None) if self.graph.method.sampler else run.algo
         return self.config is asked
 
+    @property
+    def budget(self) -> BudgetConfig | None:
+        """What ends this training, where that is the run's budget: it is given to what the run is about."""
+        run = self.graph.settings
+        return run.budget if self.config is run.algo and run.budget.ends_training else None
+
     @cached_property
     def key(self) -> StageKey:
         """Address of the result. The preset's name is a label and does not count."""
@@ -73,6 +80,8 @@ class Trained:
             "data": self._data_address(),
         }
         fields |= self._needed()
+        if self.budget is not None:
+            fields["budget"] = self.budget
         if self.select:
             fields["selected"] = self._selection_address()
         kind = "policy"
@@ -129,6 +138,7 @@ class Trained:
             return {**where, "template": graph.base.template, "limits": graph.base.limits()}
         rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
         where = {"view": view, **rows, "seeds": self.seeds.key("world")}
+        where |= graph.label_fields(self.part) if view is Data.LABELS else {}
         limits = graph.base.limits(prompts=self.needs.rollouts)
         return {**where, "template": graph.base.template, "limits": limits}
 
@@ -175,6 +185,8 @@ class Trained:
         """Batches of the whole run."""
         config, graph, needs = self.config, self.graph, self.needs
         steps = config.steps if isinstance(config, OnlineConfig) else None
+        if self.budget is not None:
+            steps = ENDLESS
         return PreferenceData(
             needs.data,
             self.rows(),
@@ -222,6 +234,7 @@ class Trained:
         reference = engine = new_value = None
         if needs.reference is Reference.MODEL:
             reference = Frozen(graph.base.stored_policy(graph.sft.file("model")))
+            plays(reference.model.model, "reference")
         if needs.rollouts:
             engine, new_value = graph.engine(model), self._new_value
         return Parts(
@@ -232,6 +245,7 @@ class Trained:
             micro_batch_size=run.trainer.micro_batch_size,
             log_every=1 if isinstance(self.config, OnlineConfig) else run.trainer.log_every,
             total=total,
+            pace=None if self.budget is None else Pace(self.budget.axis.value, self.budget.count or 0),
             end_ids=graph.base.end_ids,
             pad_id=graph.base.pad_id,
             _reference=reference,
@@ -246,20 +260,24 @@ class Trained:
     def _model(self) -> Any:
         graph = self.graph
         if self.method.output is Output.SCORER:
-            seed = self.seeds.of("init", "head", self.part.value)
-            return graph.base.new_scorer(self.start.file("model"), seed)
+            made = graph.base.new_scorer(self.start.file("model"), self.seeds.of("init", "head", self.part.value))
+            plays(made.model, cost.NAME if self.method.fixes_zero else "reward")
+            return made
         return graph.base.stored_policy(self.start.file("model")) if self.needs.sft else graph.base.fresh()
 
     def _new_value(self, start: str) -> Scorer:
         """A trainable value model from a scorer's weights or the SFT policy's with a fresh head."""
-        graph = self.graph
+        base, graph = self.graph.base, self.graph
+        made: Scorer
         if start == cost.NAME:
-            return graph.base.stored_scorer(graph.cost().file("model"))
-        if start == "reward":
+            made = base.stored_scorer(graph.cost().file("model"))
+        elif start == "reward":
             check_value_start(graph.settings.reward)
-            return graph.base.stored_scorer(graph.reward().file("model"))
-        seed = self.seeds.of("init", "value")
-        return graph.base.new_scorer(graph.sft.file("model"), seed)
+            made = base.stored_scorer(graph.reward().file("model"))
+        else:
+            made = base.new_scorer(graph.sft.file("model"), self.seeds.of("init", "value"))
+        plays(made.model, "value")
+        return made
 
 
 def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
@@ -281,14 +299,15 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
 
     # With several processes the log is written in another one than the tracker's.
     tracker = graph.tracker if job.config is run.algo and run.trainer.devices == 1 else None
-    training.fit(
-        module,
-        data,
-        training.Job(job.label, work.path, run.trainer, job.seeds, tracker, snapshot if job.select else None),
+    kept = snapshot if job.select else None
+    spent = training.fit(
+        module, data, training.Job(job.label, work.path, run.trainer, job.seeds, tracker, kept, parts.pace)
     )
     torch.set_num_threads(before)  # whatever follows computes the same bits whether or not this was found
     parts.model.to("cpu").eval()
-    info: dict[str, Any] = {"batches": data_total, "rows": len(data.rows)}
+    info: dict[str, Any] = {"batches": spent.batches, "rows": len(data.rows)}
+    if job.budget is not None:
+        info["spent"] = getattr(spent.work, job.budget.axis.value)
     if job.method.output is Output.SCORER:
         settle = cost.check if job.method.fixes_zero else scoring.calibrate_and_check
         info |= settle(graph, parts.model, job.part, run.reward)
@@ -297,4 +316,4 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
     else:
         parts.model.save(work.out / "model", parts.tokenizer)
     shutil.copyfile(work.path / "metrics.csv", work.out / "metrics.csv")
-    return info | {"seconds": round(time.perf_counter() - began, 1), "threads": threads}
+    return info | {"seconds": round(spent.seconds + time.perf_counter() - began, 1), "threads": threads}

@@ -30,11 +30,14 @@ from torch.multiprocessing import ProcessRaisedException
 
 from alignlab.config import TrainerConfig
 from alignlab.errors import TrainingError
+from alignlab.modules.pace import Pace
 from alignlab.seeding import Seeds
 from alignlab.stages.files import durable_rename
+from alignlab.stages.metered import Meter, Spent, read_spent
 from alignlab.tracking.bar import StageBar
 from alignlab.tracking.console import say, warn
 from alignlab.tracking.metrics import MetricLog
+from alignlab.work import charge, counting
 
 LAST = "last.ckpt"
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -55,17 +58,20 @@ class Job:
     tracker: Any = None
     snapshot: Callable[[int], None] | None = None
     """Called after the batches at which a snapshot of the policy is due."""
+    pace: Pace | None = None
+    """The budget that ends the training, where it is no number of batches."""
 
 
-def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> None:
-    """Train to the end, from the last checkpoint of the work folder if there is one.
+def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Spent:
+    """Train to the end, from the last checkpoint of the work folder if there is one; returns what that took.
 
     Metrics go to `work/metrics.csv`. Asked to stop by SIGINT or SIGTERM, it finishes the step and writes a
     checkpoint; then KeyboardInterrupt or SystemExit passes.
     """
     log = MetricLog(job.work, tracker=job.tracker)
     config = job.config
-    with _quiet():
+    with _quiet(), counting() as own:
+        meter = Meter(job.work, own, job.pace)
         trainer = L.Trainer(
             accelerator=accelerator(config),
             devices=config.devices,
@@ -86,13 +92,17 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Non
                 StageBar(job.label),
                 SeedEachStep(job.seeds),
                 log.callback(),
+                meter,
                 # Before the checkpoint of the same step, after which a resumed run would not come back to it.
-                *([Snapshots(config.snapshots, job.snapshot)] if job.snapshot else []),
+                *([Snapshots(config.snapshots, job.snapshot, meter)] if job.snapshot else []),
                 Resumable(job.work / LAST, config.checkpoint_seconds),
             ],
         )
         with _signals_given_back():
             trainer.fit(module, datamodule=data, ckpt_path=_usable(job.work / LAST), weights_only=True)
+    spent = read_spent(job.work)
+    charge(spent.work)
+    return spent
 
 
 def accelerator(config: TrainerConfig) -> str:
@@ -162,10 +172,10 @@ class Resumable(Callback):
 
 
 class Snapshots(Callback):
-    """Call back at `count` evenly spaced batches, the last one included."""
+    """Call back after the batches that end `count` equal parts of a training, the last one included."""
 
-    def __init__(self, count: int, save: Callable[[int], None]) -> None:
-        self.count, self.save = count, save
+    def __init__(self, count: int, save: Callable[[int], None], meter: Meter) -> None:
+        self.count, self.save, self.meter = count, save, meter
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -173,9 +183,9 @@ class Snapshots(Callback):
         """Save when this batch ends one of the equal parts; processes hold the same weights, so one of them does."""
         if not trainer.is_global_zero:
             return
-        total, done = int(trainer.num_training_batches), batch_idx + 1
-        if (done * self.count) // total > (batch_idx * self.count) // total:
-            self.save(done)
+        before, done, total = self.meter.progress(trainer, batch_idx)
+        if (done * self.count) // total > (before * self.count) // total:
+            self.save(batch_idx + 1)
 
 
 class DurableCheckpoints(TorchCheckpointIO):

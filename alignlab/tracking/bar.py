@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 
+from alignlab.data.loader import ENDLESS
 from alignlab.tracking.metrics import MetricLog
 from alignlab.tracking.progress import Stage
 
@@ -70,6 +71,8 @@ class StageBar(ProgressBar):
 
 def _batches(trainer: pl.Trainer) -> float | None:
     """Training batches of the whole run, or None when it has no known end."""
+    if trainer.num_training_batches == ENDLESS:
+        return None
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         return float(trainer.num_training_batches) * trainer.max_epochs
     return float(trainer.max_steps) if trainer.max_steps >= 0 else None

@@ -45,7 +45,8 @@ class ARGSSampler:
         )
         laid = lay_out(ids, parts.pad_id, self.policy.device)
         decoder = _GuidedDecoder(new_decoder(self.policy.model, new_tokens), self, ids)
-        return decode(decoder, laid, noise, parts.sampling, parts.end_ids, parts.pad_id)
+        done = decode(decoder, laid, noise, parts.sampling, parts.end_ids, parts.pad_id)
+        return done.counted(self.policy.model)
 
     @torch.no_grad()
     def completion_logits(self, sequences: Sequences) -> Tensor:

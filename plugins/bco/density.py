@@ -44,7 +44,7 @@ def prompt_states(policy: Policy, sequences: Sequences) -> Tensor:
     prompt = sequences.attention & ~sequences.completion
     prompt = prompt[:, : int(prompt.sum(-1).max())]
     ids = sequences.ids[:, : prompt.shape[1]]
-    hidden = policy.model.base_model(input_ids=ids, use_cache=False).last_hidden_state.double()
+    hidden = policy.hidden(ids, prompt).double()
     mask = prompt.unsqueeze(-1)
     return ((hidden * mask).sum(1) / mask.sum(1)).cpu()
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from alignlab.modules.experience import Chunk, Experience
 from alignlab.modules.optimise import all_rows, all_sum
 from alignlab.modules.rollouts import RolloutModule
+from alignlab.work import uncounted
 
 from .config import RAFTConfig
 from .loss import best_of_each, imitation
@@ -42,11 +43,11 @@ class RAFTModule(RolloutModule):
 
     def _loss(self, chunk: Chunk) -> tuple[Tensor, dict[str, Tensor]]:
         """A share of the mean over kept tokens; rows that are not kept are not even read."""
-        rows = chunk.columns["kept"].nonzero().squeeze(-1)
-        if not len(rows):
-            rows = torch.zeros(1, dtype=torch.long, device=rows.device)  # its weight is 0; backward needs a graph
+        found = chunk.columns["kept"].nonzero().squeeze(-1)
+        rows = found if len(found) else found.new_zeros(1)  # its weight is 0; backward needs a graph
         sequences, kept = chunk.sequences.select(rows).trim(), chunk.columns["kept"][rows]
-        logps, mask = self.policy(sequences).logps, sequences.completion
+        with uncounted(not len(found)):
+            logps, mask = self.policy(sequences).logps, sequences.completion
         if chunk.first:
             self.gate_ratio(logps, chunk.columns["logps"][rows, : logps.shape[1]], mask)
         return imitation(logps, mask, kept, self.tokens / self.config.minibatches), {}

@@ -13,9 +13,9 @@ from alignlab.annotators import wording
 from alignlab.annotators.feedback import Comparison, Draft
 from alignlab.annotators.kinds import ModelConfig, PolicyConfig
 from alignlab.annotators.language_model import LanguageModelAnnotator, model_annotator, policy_annotator
-from alignlab.config import TinyModel
 from alignlab.data.schema import Prompt
 from alignlab.errors import ModelError
+from alignlab.models.config import TinyModel
 from alignlab.models.load import new_model
 from alignlab.models.policy import Policy
 from alignlab.worlds.desk.tokenizer import build

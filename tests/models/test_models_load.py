@@ -12,8 +12,8 @@ import transformers
 from small import NO_SPECIAL, gemma2, gpt2, llama
 from transformers import PreTrainedModel
 
-from alignlab.config import Dtype, HfModel, TinyModel
 from alignlab.errors import ModelError
+from alignlab.models.config import Dtype, HfModel, TinyModel
 from alignlab.models.load import (
     check_location,
     new_model,

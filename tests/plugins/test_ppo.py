@@ -185,7 +185,7 @@ def test_learning_rate_runs_over_updates_not_iterations(monkeypatch: pytest.Monk
     steps: list[tuple[int, int]] = []
     original = rollouts_module.update
 
-    def spy(*given: Any, step: int, total: int) -> tuple[float, float]:
+    def spy(*given: Any, step: int, total: int, pace: Any) -> tuple[float, float]:
         steps.append((step, total))
         return original(*given, step=step, total=total)
 
