@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
@@ -17,7 +17,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -131,8 +131,17 @@ def _hydra() -> Iterator[Hydra]:
         yield hydra
 
 
-def jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Every combination that a multirun sweeps over, as override lists."""
+class Combinations(NamedTuple):
+    """What a multirun sweeps over."""
+
+    jobs: list[list[str]]
+    """Every combination, as override lists."""
+    patterned: bool
+    """Whether methods are chosen by a pattern, which takes what fits, and not by their names."""
+
+
+def jobs(overrides: Sequence[str]) -> Combinations:
+    """Every combination that a multirun sweeps over."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     register()
@@ -142,7 +151,9 @@ def jobs(overrides: Sequence[str]) -> list[list[str]]:
             parsed = parser.parse_overrides(overrides=list(overrides))
             named = _sweep_file(parsed)
             swept = parser.parse_overrides([f"{key}={value}" for key, value in named.items()])
-            return [list(job) for batch in BasicSweeper.split_arguments([*swept, *parsed], None) for job in batch]
+            patterned = any(isinstance(each.value(), Glob) for each in (*swept, *parsed) if each.key_or_group == "algo")
+            split = BasicSweeper.split_arguments([*swept, *parsed], None)
+            return Combinations([list(job) for batch in split for job in batch], patterned)
     except AlignlabError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:

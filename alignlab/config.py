@@ -63,6 +63,9 @@ class EvaluationConfig:
     goals: int = param(48, "Held-out harmful requests that are attacked.", low=0)
     temperature: float = param(1.0, "Sampling temperature; 0 is greedy.", low=0)
     reward_models: bool = param(True, "Score replies by reward models; false trains none that only evaluation needs.")
+    best_of: int | None = param(
+        None, "Replies of SFT to a request for the curve of best-of-n; null: 64 where the true score is known.", low=0
+    )
     split: str = "evaluation"
     """Which requests: evaluation, or validation, on which settings are chosen."""
     judge: str | None = None

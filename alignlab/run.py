@@ -15,6 +15,7 @@ from alignlab.evaluation.summary import Summary
 from alignlab.launch.background import overlapped
 from alignlab.method import Output
 from alignlab.run_folder import Outcome, identity, replay, reply_rows, write, write_scorer
+from alignlab.stages import best_of
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.files import disk_error
@@ -87,7 +88,8 @@ def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrid
         policy = _trained(graph, tracker)
         evaluate = Evaluator(graph, settings.evaluation)
         evaluated, baseline = evaluate(policy, settings.algo.name), evaluate(graph.sft, "SFT")
-    outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides)
+        curve = best_of.curve(evaluate)
+    outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides, best_of.read(curve))
     summary = write(graph, folder, outcome)
     tracker.summary({**summary.metrics, **identity(settings)})
     tracker.table("replies", reply_rows(graph, evaluated, baseline))

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Outcome:
     baseline: Artefact
     seconds: float
     overrides: Sequence[str] = ()
+    best_of: Mapping[str, Any] = field(default_factory=dict)
+    """What picking the best of n replies of SFT is worth, by n."""
 
 
 def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
@@ -85,6 +87,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 conventions=graph.method.described(graph.settings.algo),
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
+                best_of=outcome.best_of,
                 about=_about(graph, outcome.overrides, joined),
             ),
         )

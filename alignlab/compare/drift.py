@@ -38,7 +38,7 @@ def frontier(rows: Sequence[Condition], primary: str) -> dict[str, Any]:
         for condition in rows
         for seed, run in condition.runs.items()
     ]
-    return {"points": points, "best_of_n": _best_of_n(rows, primary), "fits": _fits(rows, primary)}
+    return {"points": points, "best_of": _best_of_n(rows, primary), "fits": _fits(rows, primary)}
 
 
 def _best_of_n(rows: Sequence[Condition], primary: str) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def _best_of_n(rows: Sequence[Condition], primary: str) -> list[dict[str, Any]]:
     by_seed: dict[int, Mapping[str, Any]] = {}
     for condition in rows:
         for seed, run in condition.runs.items():
-            curve = run.result.get("best_of_n")
+            curve = run.result.get("best_of")
             if isinstance(curve, Mapping):
                 by_seed.setdefault(seed, curve)
     found = []

@@ -26,6 +26,7 @@ def result(
     conventions: Mapping[str, str] | None = None,
     fingerprints: Mapping[str, str] | None = None,
     run: Mapping[str, Any] | None = None,
+    best_of: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of result.json.
@@ -33,7 +34,7 @@ def result(
     `costs`: labels, sampled tokens, FLOPs, seconds, …; `budget`: axis, limit and what was used;
     `conventions`: what the method's name hides elsewhere;
     `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds, versions, where things are;
-    `about`: command, resolved settings, versions, equation, how KL is known.
+    `best_of`: gains of the best of n replies of SFT, by n; `about`: command, resolved settings, versions, equation, how KL is known.
     """
     return {
         "schema": SCHEMA,
@@ -51,6 +52,7 @@ def result(
         "budget": dict(budget or {}),
         "conventions": dict(conventions or {}),
         "fingerprints": dict(fingerprints or {}),
+        "best_of": dict(best_of or {}),
         "about": dict(about or {}),
     }
 

@@ -78,6 +78,7 @@ def work(settings: RunConfig) -> None:
     import torch
 
     from alignlab.data.schema import Split
+    from alignlab.stages import best_of
     from alignlab.stages.evaluated import Evaluator
     from alignlab.stages.graph import Graph
 
@@ -85,7 +86,9 @@ def work(settings: RunConfig) -> None:
     graph = Graph(settings)
     if graph.scored:
         graph.reward(Split.HELD_OUT)
-    Evaluator(graph, settings.evaluation)(graph.sft, "SFT")
+    evaluate = Evaluator(graph, settings.evaluation)
+    evaluate(graph.sft, "SFT")
+    best_of.curve(evaluate)
 
 
 def main() -> None:

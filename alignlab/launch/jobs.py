@@ -105,14 +105,15 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     first job that cannot run.
     """
     compose = Composer()
-    wanted, notes = _applicable(jobs(overrides), compose, keeps_failing=not _globs(overrides))
+    asked = jobs(overrides)
+    wanted, notes = _applicable(asked.jobs, compose, keeps_failing=not asked.patterned)
     found: dict[str, tuple[tuple[str, ...], RunConfig, int]] = {}
     repeated, launcher = 0, "basic"
     for job in track(wanted, "checking every job of the sweep", unit="jobs"):
         try:
             settings = typed_of(compose(job))
         except AlignlabError as error:
-            if not _globs(overrides):
+            if not asked.patterned:
                 raise
             notes.append(f"{_algo(job)} is left out: {error.message}")
             continue
@@ -137,11 +138,6 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
         notes=tuple(dict.fromkeys(notes)),
         launcher=launcher,
     )
-
-
-def _globs(overrides: Sequence[str]) -> bool:
-    """Whether methods are chosen by a pattern, which takes what fits, and not by their names."""
-    return any(key_of(item) == GROUP and "glob(" in item for item in overrides)
 
 
 def _algo(job: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from alignlab.launch.order import LOG, Order
 GRACE = 30.0
 """Seconds that interrupted jobs have for a checkpoint."""
 TICK = 0.25
+PROGRAM = (sys.executable, "-m", "alignlab.launch.worker")
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Ended:
 class Worker:
     """One process, and the thread that hears it."""
 
-    def __init__(self, inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
+    def __init__(self, inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]], program: Sequence[str]) -> None:
         self.job: Job | None = None
         self.began = 0.0
         self.end: dict[str, Any] | None = None
         self.stopped = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "alignlab.launch.worker", str(os.getpid())],
+            [*program, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the parent, which passes it on
@@ -62,6 +63,8 @@ class Worker:
             with suppress(ValueError):  # a line that the process was killed in the middle of
                 inbox.put((self, json.loads(line)))
         self._process.wait()
+        self._process.stdout.close()
+        self.dismiss()
         inbox.put((self, None))
 
     def give(self, job: Job, order: Order) -> None:
@@ -114,8 +117,9 @@ class Watch:
 class Pool:
     """Runs jobs in order, and records each as it begins and ends."""
 
-    def __init__(self, limits: Limits, watch: Watch, group: str) -> None:
+    def __init__(self, limits: Limits, watch: Watch, group: str, program: Sequence[str] = PROGRAM) -> None:
         self.limits, self.watch, self.group = limits, watch, group
+        self._program = program
         self._inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
         self._workers: set[Worker] = set()
 
@@ -142,7 +146,7 @@ class Pool:
             return [self._told(Ended(job, "failed", error.message))]
         idle = next((worker for worker in self._workers if worker.job is None), None)
         if idle is None:
-            idle = Worker(self._inbox)
+            idle = Worker(self._inbox, self._program)
             self._workers.add(idle)
         settings = job.settings
         if self.limits.workers > 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.launch.jobs import Job, described
-from alignlab.stages.files import atomic_write_json
+from alignlab.stages.files import atomic_write_json, disk_error
 from alignlab.stages.key import LIBRARIES, dumps
 
 SWEEP, JOB, RESULT = "sweep.json", "job.json", "result.json"
@@ -62,7 +62,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def begin(job: Job) -> None:
     """Mark as running: a result that was there is of another job, or was interrupted."""
-    (job.folder / RESULT).unlink(missing_ok=True)
+    with disk_error(job.folder):
+        (job.folder / RESULT).unlink(missing_ok=True)
     _write(job, "running", "", 0.0)
 
 

@@ -83,6 +83,13 @@ class Evaluator:
         goals, kinds = chosen_few(source.goals(Split.EVALUATION), config.goals), sorted(source.attack_kinds)
         return held_out, [one for goal in goals for one in source.attempts(goal, config.attempts, kinds)]
 
+    def rows(self, prompts: Sequence[Prompt]) -> Sequence[Any]:
+        """Tokenised prompts."""
+        base = self.graph.base
+        if not prompts:
+            return []
+        return tokenise_prompts(prompts, base.tokenizer, base.limits(prompts=True), base.template)[0]
+
     def _build(self, artefact: Artefact, label: str, work: Workspace) -> Mapping[str, Any]:
         graph, began = self.graph, time.perf_counter()
         sampler, reference = graph.sampler(artefact, self.config.temperature), graph.policy(graph.sft)
@@ -92,11 +99,7 @@ class Evaluator:
             samples: list[Sample] = []
             seed = graph.settings.seeds.of("evaluation", name)
             attempts = _numbered(prompts)
-            rows = (
-                tokenise_prompts(prompts, graph.base.tokenizer, graph.base.limits(prompts=True), graph.base.template)[0]
-                if prompts
-                else []
-            )
+            rows = self.rows(prompts)
             size = graph.settings.rollout.batch_size
             for start in track(range(0, len(rows), size), f"evaluating {label}"):
                 part = rows[start : start + size]
