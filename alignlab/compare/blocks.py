@@ -10,7 +10,8 @@ intervals, and whether a pair is separated, do not depend on that floor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,18 +63,18 @@ class Comparison:
     tiers: tuple[tuple[str, ...], ...]
     """Maximal sets with no separated pair, best first; empty against a baseline."""
     notes: tuple[str, ...]
-    index: dict[tuple[str, str], Pair] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "index", {(each.a, each.b): each for each in self.pairs})
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], Pair]:
+        return {(each.a, each.b): each for each in self.pairs}
 
     def pair(self, a: str, b: str) -> Pair:
         """The pair a − b, turned round where it is stored as b − a."""
-        if (a, b) in self.index:
-            return self.index[a, b]
-        if (b, a) not in self.index:
+        if (a, b) in self._index:
+            return self._index[a, b]
+        if (b, a) not in self._index:
             raise DataError(f"{a!r} and {b!r} were not compared", f"compared are {', '.join(self.methods) or 'none'}")
-        back = self.index[b, a]
+        back = self._index[b, a]
         low, high = (None if each is None else -each for each in (back.high, back.low))
         return Pair(a, b, -back.difference, low, high, back.p, back.separated)
 

@@ -55,7 +55,8 @@ def complete_blocks(
     rows = _rows(present, None if keep is None else names.index(keep))
     whole = present[rows].all(0) if rows else np.zeros(array.shape[1], dtype=bool)
     if whole.any():
-        rows.sort(key=lambda row: -float(array[row, whole].mean()))
+        means = array[:, whole].mean(1)
+        rows.sort(key=lambda row: -float(means[row]))
     left_out = tuple(name for row, name in enumerate(names) if row not in rows)
     notes = [f"{name} is left out: too few seeds in common with the others." for name in left_out]
     for column in np.flatnonzero(~whole).tolist():
@@ -80,7 +81,9 @@ def _labels(seeds: Sequence[int] | None, columns: int) -> tuple[int, ...]:
 
 def _rows(present: NDArray[np.bool_], keep: int | None) -> list[int]:
     """Rows that share two seeds, else one: those with fewest figures go first, the later of equals."""
-    rows: list[int] = []
+    rows = list(range(len(present)))
+    if present.all():
+        return rows
     for need in (2, 1):
         rows = [
             row for row in range(len(present)) if present[row].sum() >= need or (row == keep and present[row].any())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ FLAT = (
 
 @dataclass(frozen=True)
 class Question:
-    """A complete table and the pairs of rows that are asked about."""
+    """A complete table and the M pairs of rows that are asked about."""
 
     values: Floats
     """(K, S)."""
@@ -31,7 +32,7 @@ class Question:
     baseline: bool
     """Whether the pairs are all those with one row, rather than all pairs."""
 
-    @property
+    @cached_property
     def gaps(self) -> Floats:
         """(M, S) differences of the pairs at every seed."""
         return np.asarray(self.values[self.first] - self.values[self.second])

@@ -20,6 +20,7 @@ from alignlab.errors import DataError, TrainingError
 
 from .intervals import ONE_RUN, Estimate, Floats, check_level, clopper_pearson, mean_interval, names_of, proportion
 
+Fits = tuple[Floats, Floats, NDArray[np.bool_]]
 RIDGE = 0.1
 """Weight of ½φ² against a log-likelihood summed over prompts."""
 ALIKE = 0.05
@@ -72,7 +73,7 @@ def length_controlled(won: ArrayLike, length_difference: ArrayLike, level: float
     if judged.shape != delta.shape:
         raise DataError(f"outcomes {judged.shape} and lengths {delta.shape} differ in shape", "give both of all")
     table, missing = _runs(judged)
-    return _controlled(table, delta[np.isfinite(judged).any(1)], missing, level)
+    return _controlled(table, _fit(table, delta[np.isfinite(judged).any(1)]), missing, level)
 
 
 def _runs(won: ArrayLike) -> tuple[Floats, int]:
@@ -107,8 +108,8 @@ def _one_sided(table: Floats) -> bool:
     return bool(np.nanmin(table) == np.nanmax(table) and np.nanmax(table) in (0, 1))
 
 
-def _controlled(table: Floats, delta: Floats, missing: int, level: float) -> Estimate:
-    theta, error, confounded = _fit(table, delta)
+def _controlled(table: Floats, fits: Fits, missing: int, level: float) -> Estimate:
+    theta, error, confounded = fits
     rates = special.expit(theta)
     if len(rates) == 1 and np.isfinite(error[0]):
         half = float(special.ndtri(0.5 + check_level(level) / 2) * error[0])
@@ -120,7 +121,7 @@ def _controlled(table: Floats, delta: Floats, missing: int, level: float) -> Est
     return replace(found, notes=(*found.notes, CONFOUNDED)) if alike else found
 
 
-def _fit(won: Floats, delta: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _fit(won: Floats, delta: Floats) -> Fits:
     """Fit θ and φ for N runs at once.
 
     Args:
@@ -195,12 +196,28 @@ def win_matrix(
     if table.ndim != 3 or (sizes is not None and sizes.shape != table.shape):
         raise DataError("scores and lengths must be methods × seeds × prompts", "give both for the same replies")
     names = names_of(methods, len(table))
-    won = {(a, b): outcomes(table[a], table[b], tie) for a in range(len(names)) for b in range(a + 1, len(names))}
-    raw = {pair: win_rate(each, level) for pair, each in won.items()}
-    controlled = None
-    if sizes is not None:
-        controlled = {(a, b): length_controlled(each, sizes[a] - sizes[b], level) for (a, b), each in won.items()}
-    return WinMatrix(names, _square(raw, table), None if controlled is None else _square(controlled, table))
+    won = {
+        (a, b): _runs(outcomes(table[a], table[b], tie)) for a in range(len(names)) for b in range(a + 1, len(names))
+    }
+    raw = {pair: _summary(np.nanmean(runs, axis=1), runs, missing, level) for pair, (runs, missing) in won.items()}
+    controlled = None if sizes is None else _square(_controlled_pairs(won, table, sizes, level), table)
+    return WinMatrix(names, _square(raw, table), controlled)
+
+
+def _controlled_pairs(
+    won: dict[tuple[int, int], tuple[Floats, int]], table: Floats, sizes: Floats, level: float
+) -> dict[tuple[int, int], Estimate]:
+    """Controlled rates of all pairs, fitted together for each row: one fit a pair would mostly wait for numpy."""
+    found = {}
+    for row in sorted({a for a, _ in won}):
+        pairs = [pair for pair in won if pair[0] == row]
+        both = [np.isfinite(table[a] - table[b]).any(1) for a, b in pairs]
+        deltas = [(sizes[a] - sizes[b])[kept] for (a, b), kept in zip(pairs, both, strict=True)]
+        fits = _fit(np.concatenate([won[pair][0] for pair in pairs]), np.concatenate(deltas))
+        ends = np.cumsum([len(each) for each in deltas])[:-1]
+        for pair, theta, error, confounded in zip(pairs, *(np.split(each, ends) for each in fits), strict=True):
+            found[pair] = _controlled(won[pair][0], (theta, error, confounded), won[pair][1], level)
+    return found
 
 
 def _square(rates: dict[tuple[int, int], Estimate], table: Floats) -> tuple[tuple[Estimate, ...], ...]:
