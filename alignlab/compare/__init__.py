@@ -1,5 +1,6 @@
-"""The statistics behind a comparison of runs: arrays in, estimates with intervals and plain notes out.
+"""From finished runs to a comparison.
 
-Pure functions of numpy arrays. Nothing here knows a method, a file, a model or a page; docs/statistics.md explains
-the choices and prints how often each interval covered the truth in simulation.
+The statistics are pure functions of numpy arrays that know no method, file, model or page; docs/statistics.md explains
+the choices and prints how often each interval covered the truth in simulation. What stands on them reads run folders
+and writes tables and a page.
 """
