@@ -2,9 +2,9 @@
 
 Every pass of a sequence through a model counts its prompt and completion tokens, and sampling a completion counts as
 one such pass. Padding, packing, micro-batches, caches, shared prefixes and recomputed activations change seconds and
-never what is counted. FLOPs are 2 N a token forward and 4 N more backward (arXiv 2001.08361, §2.1), N being the parameters
-outside embeddings, and the output head whether or not it shares its weights. Attention's own products are left out, as
-there.
+never what is counted. FLOPs are 2 N a token forward and 4 N more backward (arXiv 2001.08361, §2.1), N being the
+parameters outside embeddings, and the output head whether or not it shares its weights. Attention's own products are
+left out, as there.
 """
 
 from __future__ import annotations

@@ -35,8 +35,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
-def final_weights(name: str, store: Path, work: Path, *, stop: int | None = None) -> dict[str, torch.Tensor]:
-    """Weights of everything the module trains or keeps at the end, stopped after some of them or not."""
+Ended = tuple[dict[str, torch.Tensor], dict[str, Any]]
+"""Weights of everything that a module trains or keeps, and the work that was counted."""
+
+
+def trained(name: str, store: Path, work: Path, *, stop: int | None = None) -> Ended:
+    """What a training ends with, stopped after some batches or not."""
     _, job = job_of(name, store, "algo.warmup=0", "algo.batch_size=48", steps=3)
     data = job.data()
     module = job.method.load_module()(job.config, job.parts(total=len(data.train_dataloader())))
@@ -51,19 +55,23 @@ def final_weights(name: str, store: Path, work: Path, *, stop: int | None = None
         module.training_step = stopping
     work.mkdir(exist_ok=True)
     config = TrainerConfig(accelerator="cpu", checkpoint_seconds=0)
-    training.fit(module, data, training.Job(name, work, config, job.seeds))
-    return {key: value.detach().clone() for key, value in module.state_dict().items()}
+    spent = training.fit(module, data, training.Job(name, work, config, job.seeds)).work
+    counted = {what: count for what, count in spent.record().items() if what != "peak_memory_bytes"}
+    return {key: value.detach().clone() for key, value in module.state_dict().items()}, counted
 
 
 @pytest.mark.slow
 @each_method
-def test_a_stopped_run_goes_on_to_the_same_bits(name: str, store: Path, tmp_path: Path) -> None:
-    whole = final_weights(name, store, tmp_path / "whole")
+def test_a_stopped_run_goes_on_to_the_same_bits_and_counts(name: str, store: Path, tmp_path: Path) -> None:
+    whole, counted = trained(name, store, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        final_weights(name, store, tmp_path / "stopped", stop=STOPPED)
-    resumed = final_weights(name, store, tmp_path / "stopped")
+        trained(name, store, tmp_path / "stopped", stop=STOPPED)
+    resumed, recounted = trained(name, store, tmp_path / "stopped")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+    assert counted == recounted
+    assert min(counted["flops"], counted["steps"], counted["samples"], sum(counted["backward_tokens"].values())) > 0
+    assert bool(counted["sampled_tokens"]) is registry.method(name).needs.rollouts
 
 
 @pytest.mark.slow
