@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from alignlab import __version__
 from alignlab.errors import AlignlabError, PluginError
@@ -20,9 +21,13 @@ alignlab trains and compares ways of aligning a language model.
   python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
   python -m alignlab compare FOLDER …          tables and a page of finished runs
   python -m alignlab recommend FOLDER …        which to use, within limits
+  python -m alignlab reproduce RUN             run a finished run again: the same?
+  python -m alignlab chat RUN                  talk to its model, beside SFT
+  python -m alignlab label RUN …               say which replies are better
   python -m alignlab methods [NAME]            what is installed; all about one
   python -m alignlab plan algo=NAME            what would be computed or reused
   python -m alignlab cache VERB                the store: ls, verify, prune, why
+  python -m alignlab wandb-sync SWEEP          send offline records, and panels
 
 Settings are key=value, as in algo.beta=0.1 data.pairs=4000 seed=1.
 A GPU: trainer=gpu. Weights & Biases: tracking=wandb. Your own model and data:
@@ -63,7 +68,8 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"alignlab {__version__}")
         return 0
     if verb:
-        return VERBS[verb](arguments[1:])
+        module, _, function = VERBS[verb].partition(":")
+        return int(getattr(import_module(module), function)(arguments[1:]))
     return _run(arguments[1:] if arguments[:1] == ["run"] else arguments)
 
 
@@ -95,43 +101,18 @@ def _run(arguments: list[str]) -> int:
     return launch(arguments)
 
 
-def _methods(arguments: list[str]) -> int:
-    from alignlab.catalogue import show
-
-    return show(arguments)
-
-
-def _cache(arguments: list[str]) -> int:
-    from alignlab.stages.cache import main as cache
-
-    return cache(arguments)
-
-
-def _plan(arguments: list[str]) -> int:
-    from alignlab.launch.plan import plan
-
-    return plan(arguments)
-
-
-def _compare(arguments: list[str]) -> int:
-    from alignlab.launch.compared import compare
-
-    return compare(arguments)
-
-
-def _recommend(arguments: list[str]) -> int:
-    from alignlab.launch.compared import recommend
-
-    return recommend(arguments)
-
-
-VERBS: dict[str, Callable[[list[str]], int]] = {
-    "methods": _methods,
-    "cache": _cache,
-    "plan": _plan,
-    "compare": _compare,
-    "recommend": _recommend,
+VERBS = {
+    "methods": "alignlab.catalogue:show",
+    "plan": "alignlab.launch.plan:plan",
+    "cache": "alignlab.stages.cache:main",
+    "compare": "alignlab.launch.compared:compare",
+    "recommend": "alignlab.launch.compared:recommend",
+    "reproduce": "alignlab.reproduce:main",
+    "chat": "alignlab.chat.main:main",
+    "label": "alignlab.label.main:main",
+    "wandb-sync": "alignlab.tracking.sync:main",
 }
+"""`package.module:function`, imported when the verb is asked for; each takes arguments and returns the exit code."""
 HIDDEN = ("tuned", "schema", "hydra", "stages", "constitution")
 """Folders of the configuration that are not chosen by name."""
 

@@ -137,19 +137,14 @@ def write_config(graph: Graph, folder: Path, overrides: Sequence[str]) -> None:
     record = {
         "command": _command(overrides),
         "config": canonical(asdict(graph.settings)),
-        "versions": _versions(),
-        "machine": {"processor": _processor(), "threads": torch.get_num_threads(), "cuda": torch.version.cuda},
+        "versions": versions(),
+        "machine": machine(),
     }
     atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(record)))
 
 
 def _command(overrides: Sequence[str]) -> str:
     return f"python -m alignlab {shlex.join(overrides)}"
-
-
-def _versions() -> dict[str, str]:
-    libraries = {name: version(name) for name in NAMED}
-    return {"alignlab": __version__, "python": sys.version.split()[0], **libraries}
 
 
 def _about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
@@ -163,13 +158,22 @@ def _about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) ->
         "kl_known": "bound" if bound else "exact",
         "withheld": sorted(withheld(graph)),
         "command": _command(overrides),
-        "versions": _versions(),
+        "versions": versions(),
         "settings": canonical(asdict(settings)),
     }
 
 
-def _processor() -> str:
-    return torch.backends.cpu.get_cpu_capability()
+def versions() -> dict[str, str]:
+    """Exact versions of what a result may depend on."""
+    named = {name: version(name) for name in NAMED}
+    return {"alignlab": __version__, "python": sys.version.split()[0], **named}
+
+
+def machine() -> dict[str, Any]:
+    """What of this machine and process may change the last bits of a result."""
+    processor = torch.backends.cpu.get_cpu_capability()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"processor": processor, "threads": torch.get_num_threads(), "cuda": torch.version.cuda, "gpu": gpu}
 
 
 def _copy(graph: Graph, folder: Path, policy: Artefact) -> dict[str, str]:
