@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from alignlab.config import Keep, RunConfig
+from alignlab.evaluation.result import read_result
 from alignlab.evaluation.summary import Summary
 from alignlab.launch.background import overlapped
 from alignlab.method import Output
@@ -91,7 +92,10 @@ def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrid
         curve = best_of.curve(evaluate)
     outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides, best_of.read(curve))
     summary = write(graph, folder, outcome)
-    tracker.summary({**summary.metrics, **identity(settings)})
+    costs = read_result(folder / "result.json")["costs"]
+    tracker.summary(
+        {**summary.metrics, **{f"cost/{name}": value for name, value in costs.items()}, **identity(settings)}
+    )
     tracker.table("replies", reply_rows(graph, evaluated, baseline))
     if settings.keep is Keep.none and policy.content != graph.sft.content:
         graph.store.discard(policy)

@@ -1,7 +1,8 @@
 """Weights & Biases, imported only by `tracking=wandb`. Offline unless told otherwise, and then truly offline.
 
 Every metric is declared by name over the x-axis `samples`, which is in every payload, so that panels of
-different methods overlay. Code, git state and console output are not recorded, and no error reports are sent.
+different methods overlay; scores come a second time as `over_kl/…`, over the distance from the reference. Code,
+git state and console output are not recorded, and no error reports are sent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from alignlab.errors import ConfigError, StoreError
 from alignlab.tracking.console import say
 
 AXIS = "samples"
+KL = "kl"
+"""A second x-axis, nats a completion from the reference: of training samples, at the end of evaluated replies."""
+KL_OF = ("train/kl", "eval/kl")
+OVER_KL = ("score", "gold", "judge_score", "proxy", "win_rate")
+"""Scores that are repeated as `over_kl/…` over that axis, by the last part of their names."""
 QUIET = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
 """Read by wandb when it is imported; what the user has set already wins."""
 
@@ -34,8 +40,9 @@ class WandbTracker:
         tags: Sequence[str] = (),
         name: str | None = None,
         mode: str = "offline",
+        job_type: str | None = None,
     ) -> None:
-        wandb = _import()
+        wandb = import_wandb()
         self._wandb = wandb
         self._known: set[str] = set()
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -54,6 +61,7 @@ class WandbTracker:
                 project=project,
                 entity=entity,
                 group=group,
+                job_type=job_type,
                 tags=list(tags),
                 name=name,
                 mode=mode,
@@ -67,7 +75,8 @@ class WandbTracker:
                 f"wandb could not start a run in mode {mode!r}: {error}",
                 "pass tracking.mode=offline, or tracking=csv; for mode=online log in first with `wandb login`",
             ) from error
-        self._run.define_metric(AXIS, hidden=True)
+        for axis in (AXIS, KL):
+            self._run.define_metric(axis, hidden=True)
         if mode == "offline":
             say(f"wandb records offline; to send it later: wandb sync {Path(self._run.dir).parent}", "dim")
 
@@ -80,7 +89,7 @@ class WandbTracker:
         """Record metrics at a number of training rows seen."""
         for name in metrics:
             self._declare(name)
-        self._run.log({**metrics, AXIS: samples})
+        self._run.log({**metrics, **self._over_kl(metrics), AXIS: samples})
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record a table under `tables/`; every row has the keys of the first. No rows, no table."""
@@ -94,15 +103,38 @@ class WandbTracker:
 
     def summary(self, figures: Mapping[str, Any]) -> None:
         """Record final figures of the run, which wandb's tables of runs show."""
+        over = self._over_kl(figures)
+        if over:
+            self._run.log(over)
         self._run.summary.update(dict(figures))
+
+    def page(self, name: str, path: Path) -> None:
+        """Record a self-contained HTML page under `pages/`, and as a file of its own that can be downloaded."""
+        with _data_folder(self.folder.parent):
+            self._run.log({f"pages/{name}": self._wandb.Html(path.read_text(encoding="utf-8"), inject=False)})
+            artefact = self._wandb.Artifact(f"{name}-{self._run.id}", type="page")
+            artefact.add_file(str(path))
+            self._run.log_artifact(artefact)
 
     def finish(self, *, failed: bool = False) -> None:
         """Close the run, as failed when the training was."""
         self._run.finish(exit_code=1 if failed else 0)
 
-    def _declare(self, name: str) -> None:
+    def _over_kl(self, figures: Mapping[str, Any]) -> dict[str, float]:
+        """Scores with the KL they were measured at, where both are known."""
+        kl = next((figures[name] for name in KL_OF if figures.get(name) is not None), None)
+        names = {f"over_kl/{name.rpartition('/')[2]}": name for name in figures if name.startswith(("train/", "eval/"))}
+        wanted = {over: name for over, name in names.items() if over.removeprefix("over_kl/") in OVER_KL}
+        scores = {over: figures[name] for over, name in wanted.items() if figures[name] is not None}
+        if kl is None or not scores:
+            return {}
+        for name in scores:
+            self._declare(name, KL)
+        return {KL: kl, **scores}
+
+    def _declare(self, name: str, axis: str = AXIS) -> None:
         if name not in self._known:
-            self._run.define_metric(name, step_metric=AXIS)
+            self._run.define_metric(name, step_metric=axis)
             self._known.add(name)
 
 
@@ -118,7 +150,8 @@ def _data_folder(folder: Path) -> Iterator[None]:
             del os.environ["WANDB_DATA_DIR"]
 
 
-def _import() -> Any:
+def import_wandb() -> Any:
+    """The package, told to be quiet. ConfigError when it is missing."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     try:

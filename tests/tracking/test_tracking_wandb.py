@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import builtins
-import http.server
 import json
-import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +13,6 @@ from alignlab.config import TrackingConfig
 from alignlab.errors import ConfigError, StoreError
 from alignlab.tracking.metrics import MetricLog
 from alignlab.tracking.tracker import Silent, open_tracker
-
-
-@pytest.fixture(scope="module")
-def listening():
-    """A server that refuses every request and remembers it. One for all tests: wandb keeps its first settings."""
-    requests: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            requests.append(self.path)
-            self.send_error(401)
-
-        do_GET = do_CONNECT = do_POST
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{found.server_address[1]}", requests
-        found.shutdown()
-
-
-@pytest.fixture
-def server(home, monkeypatch, listening) -> list[str]:
-    """What wandb and every client that knows proxies asked for, there instead of on the network."""
-    address, requests = listening
-    requests.clear()
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "WANDB_BASE_URL"):
-        monkeypatch.setenv(name, address)
-    return requests
-
-
-@pytest.fixture
-def home(monkeypatch, tmp_path) -> Path:
-    """A home without settings or keys of the person who runs the tests."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(home))
-    return home
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -94,14 +48,16 @@ def test_an_offline_run_is_all_there_and_nothing_leaves_the_machine(home, server
     assert (config["algo"], config["seed"]) == ({"beta": 0.1}, 3)
 
     metrics = {each["name"]: each for each in of(found, "metric")}
-    assert set(metrics) == {"samples", "train/loss", "eval/gold", "eval/kl"}
-    assert {metrics[name].get("step_metric") for name in metrics if name != "samples"} == {"samples"}
+    assert set(metrics) == {"samples", "kl", "train/loss", "eval/gold", "eval/kl", "over_kl/gold"}
+    assert metrics["over_kl/gold"]["step_metric"] == "kl"
+    assert {metrics[name]["step_metric"] for name in ("train/loss", "eval/gold", "eval/kl")} == {"samples"}
 
     history = [each["item"] for each in of(found, "history")]
     losses = [(row["samples"], row["train/loss"]) for row in history if "train/loss" in row]
     assert losses == [(64, 1.0), (128, 0.5), (192, 1 / 3), (256, 0.25)]
     (evaluated,) = [row for row in history if "eval/gold" in row]
     assert (evaluated["samples"], evaluated["eval/gold"], evaluated["eval/kl"]) == (256, 0.75, 1.5)
+    assert (evaluated["kl"], evaluated["over_kl/gold"]) == (1.5, 0.75)
     assert [each["update"]["rank"] for each in of(found, "summary") if "rank" in each["update"]] == [1]
     (table,) = (tracker.folder / "files" / "media" / "table" / "tables").glob("*.json")
     assert json.loads(table.read_text())["data"] == [["x", None], ["y", 0.5]]
@@ -111,6 +67,19 @@ def test_an_offline_run_is_all_there_and_nothing_leaves_the_machine(home, server
     left = [path for path in home.rglob("*") if path.is_file() and path.suffix != ".log"]
     assert left == [], "everything to be sent later lies in the run directory"
     assert not list(tracker.folder.rglob("*.py")), "no code is saved"
+
+
+def test_scores_come_over_kl_too_in_training_and_at_the_end(home, server, tmp_path):
+    tracker = open_tracker(TrackingConfig(kind="wandb"), tmp_path, config={}, name="x")
+    tracker.log({"train/score": 0.1, "train/kl": 2.0, "train/loss": 1.0}, 8)
+    tracker.log({"train/score": 0.2}, 16)
+    tracker.log({"train/kl": 3.0}, 24)
+    tracker.summary({"eval/gold": 0.5, "eval/proxy": 0.7, "eval/win_rate": None, "eval/kl": 4.0, "seed": 1})
+    tracker.finish()
+    rows = [each["item"] for each in of(records(tracker.folder), "history")]
+    over = [{name: row[name] for name in row if name == "kl" or name.startswith("over_kl/")} for row in rows]
+    assert over == [{"kl": 2.0, "over_kl/score": 0.1}, {}, {}, {"kl": 4.0, "over_kl/gold": 0.5, "over_kl/proxy": 0.7}]
+    assert server == []
 
 
 def test_a_failed_run_is_recorded_as_failed(home, server, tmp_path):
