@@ -48,7 +48,7 @@ LAYERS = (
     ("exact", "run"),
     ("catalogue", "explain"),
     ("compose", "docs"),
-    ("launch",),
+    ("label", "launch"),
     ("__main__",),
 )
 HEAVY = ("torch", "lightning", "transformers", "datasets", "wandb", "numpy", "scipy")
@@ -158,6 +158,7 @@ def loaded_after(code: str, cwd: Path) -> set[str]:
         (["model=hf"], 2),
         (["-m", "algo=ppo,dpo", "seed=0,-1"], 2),
         (["--cfg", "job"], 0),
+        (["label", "--help"], 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

@@ -1,0 +1,1 @@
+"""People label: blinded completions of several methods, shown on a local page or in the terminal."""
