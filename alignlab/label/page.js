@@ -3,6 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const KEYS = { t: "equal", "=": "join", escape: "clear", enter: "save", s: "skip", u: "undo" };
+const HOW = "Pick from best to worst, or drag into order.";
 
 let state = null;
 let groups = []; // places picked so far, from best to worst; places of one group tie
@@ -32,8 +33,9 @@ function rankOf(place) {
 }
 
 function card(completion, place) {
-  const made = element("button", "card");
-  made.type = "button";
+  const made = element("div", "card"); // not a button: those cannot be dragged everywhere
+  made.setAttribute("role", "button");
+  made.tabIndex = 0;
   made.dataset.place = place;
   made.draggable = count() > 2;
   const top = element("span", "top");
@@ -45,7 +47,7 @@ function card(completion, place) {
   return made;
 }
 
-function show(next) {
+function show(next, said) {
   state = next;
   groups = [];
   joined = false;
@@ -64,6 +66,7 @@ function show(next) {
   }));
   at("completions").replaceChildren(...(showing ? showing.completions : []).map(card));
   at("end").hidden = Boolean(showing);
+  at("said").textContent = [said, count() > 2 ? HOW : ""].filter(Boolean).join(" ");
   window.scrollTo(0, 0);
   marks();
 }
@@ -96,9 +99,7 @@ function pick(place) {
     groups.push([1 - place]);
     act.save();
   } else {
-    if (ranked() === count() - 1 && groups.length) {
-      at("said").textContent = "One is left: pick it, or = and it to tie.";
-    } else at("said").textContent = ranked() === count() ? "Enter saves." : "";
+    at("said").textContent = ranked() === count() ? "All are ranked: save." : HOW;
     marks();
   }
 }
@@ -120,9 +121,8 @@ async function send(name, body, said) {
     const content = await reply.json();
     if (!reply.ok && reply.status !== 409) throw new Error(content.error);
     at("error").hidden = true;
-    at("said").textContent = reply.status === 409 ? "That question was answered already." : said;
     busy = false;
-    show(content);
+    show(content, reply.status === 409 ? "That question was answered already." : said);
   } catch (error) {
     busy = false;
     groups = count() > 2 ? groups : [];
@@ -165,7 +165,7 @@ const act = {
   clear() {
     groups = [];
     joined = false;
-    at("said").textContent = "";
+    at("said").textContent = HOW;
     marks();
   },
   async finish() {
@@ -186,7 +186,7 @@ function drop(target) {
   const after = cards.indexOf(dragged) < cards.indexOf(target);
   list.insertBefore(dragged, after ? target.nextSibling : target);
   groups = [...list.children].map((made) => [Number(made.dataset.place)]);
-  at("said").textContent = "Ranked in the order shown. Enter saves.";
+  at("said").textContent = "Ranked in the order shown: save.";
   marks();
 }
 
@@ -213,8 +213,10 @@ at("completions").addEventListener("dragend", () => {
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || !state) return;
   const key = event.key.toLowerCase();
-  if (key === "enter" && event.target.closest("button") && event.target.id !== "save" && at("save").disabled) return;
-  if (/^[1-9]$/.test(key)) pick(Number(key) - 1);
+  const on = event.target.closest(".card");
+  if (["enter", " "].includes(key) && event.target.closest("button")) return;
+  if (on && (key === " " || (key === "enter" && at("save").disabled))) pick(Number(on.dataset.place));
+  else if (/^[1-9]$/.test(key)) pick(Number(key) - 1);
   else if (KEYS[key] && !at(KEYS[key]).hidden && !at(KEYS[key]).disabled) act[KEYS[key]]();
   else return;
   event.preventDefault();
@@ -225,4 +227,4 @@ document.addEventListener("visibilitychange", () => {
 });
 for (const id of [...Object.values(KEYS), "finish"]) at(id).addEventListener("click", () => act[id]());
 
-fetch("state").then((reply) => reply.json()).then(show).catch(trouble);
+fetch("state").then((reply) => reply.json()).then((first) => show(first, "")).catch(trouble);

@@ -102,10 +102,10 @@ class LabelServer(ThreadingHTTPServer):
 def blinded(showing: Showing) -> dict[str, Any]:
     """What an annotator may know of a question."""
     prompt, shown = showing.prompt, [showing.completions[place] for place in showing.order]
-    turns = [list(turn) for turn in prompt.messages] or [["text", prompt.text]]
+    turns: list[tuple[str, str | None]] = [(role, content) for role, content in prompt.messages]
     return {
         "id": showing.id,
-        "prompt": turns,
+        "prompt": turns or [("text", prompt.text)],
         "completions": [{"text": each.text, "ended": each.ended} for each in shown],
     }
 
