@@ -132,7 +132,7 @@ def _label(options: argparse.Namespace) -> int:
             say("stopped; the same command goes on here")
         with session.lock:  # an answer that is being saved is saved
             labels = list(file.rows)
-    say(f"{len(labels)} labels in {options.out}")
+    say(f"labels: {options.out}")
     _show(labels)
     return 0
 

@@ -36,7 +36,8 @@ def _counts(labels: Sequence[Judgement]) -> str:
     answers = Counter(label.answer for label in labels)
     people = len({label.annotator for label in labels})
     parts = ", ".join(f"{count} {answer}" for answer, count in sorted(answers.items()))
-    return f"{len(labels)} labels of {people} {'person' if people == 1 else 'people'}: {parts}"
+    of = f"{people} {'person' if people == 1 else 'people'}"
+    return f"{len(labels)} {'label' if len(labels) == 1 else 'labels'} of {of}: {parts}"
 
 
 def interval(share: Share) -> str:

@@ -26,7 +26,14 @@ def prompt(number: int) -> Prompt:
 
 
 def run(
-    folder: Path, name: str, *, seed: int = 0, beta: float = 0.1, count: int = 12, gold: float | None = 1.0, text: str = ""
+    folder: Path,
+    name: str,
+    *,
+    seed: int = 0,
+    beta: float = 0.1,
+    count: int = 12,
+    gold: float | None = 1.0,
+    text: str = "",
 ) -> Path:
     """A run's folder as evaluation leaves it."""
     folder.mkdir(parents=True)

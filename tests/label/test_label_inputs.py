@@ -104,7 +104,10 @@ def test_samples_need_nothing_beside_them(tmp_path: Path) -> None:
     [
         ({"prompt": "q", "completions": {"a": "x", "b": "y"}}, {"a": "x", "b": "y"}),
         ({"prompt": "q", "completions": ["x", "y"]}, {"completion 1": "x", "completion 2": "y"}),
-        ({"prompt": "q", "completions": [{"text": "x", "model": "a"}, {"content": "y"}]}, {"a": "x", "completion 2": "y"}),
+        (
+            {"prompt": "q", "completions": [{"text": "x", "model": "a"}, {"content": "y"}]},
+            {"a": "x", "completion 2": "y"},
+        ),
         ({"prompt": "q", "chosen": "x", "rejected": "y"}, {"chosen": "x", "rejected": "y"}),
         (
             {"prompt": [{"role": "user", "content": "q"}], "completions": {"a": "x", "b": "y", "c": "z"}},
