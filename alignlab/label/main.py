@@ -124,7 +124,7 @@ def _label(options: argparse.Namespace) -> int:
     with _opened(options.out) as file:
         session = Session(asked, file, options.annotator or _user())
         done = session.progress().done
-        for note in [*file.notes, *([f"{done} are answered already; going on"] if done else [])]:
+        for note in [*file.notes, *([f"{done} answered already; going on"] if done else [])]:
             say(note)
         try:
             _in_terminal(session) if options.terminal else _on_page(session, options)

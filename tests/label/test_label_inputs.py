@@ -151,7 +151,7 @@ def test_what_is_not_there_or_broken(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no .*nothing"):
         load([tmp_path / "nothing"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="nothing to label: it holds no samples.jsonl"):
+    with pytest.raises(DataError, match=r"nothing to label: it holds no samples\.jsonl"):
         load([tmp_path / "empty"])
     folder = run(tmp_path / "red", "red")
     (folder / "config.yaml").write_text("a: [")

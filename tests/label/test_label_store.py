@@ -192,8 +192,7 @@ def test_a_closed_file_takes_nothing(asked: Session, out: Path, tmp_path: Path) 
     answer(asked, [1, 2])
     label = read_labels(out)[0]
     file.close()
-    with (tmp_path / "other").open("w") as other, pytest.raises(OSError, match="Bad file descriptor"):
-        assert other.fileno() >= 0
+    with (tmp_path / "other").open("w"), pytest.raises(OSError, match="Bad file descriptor"):
         file.append(label)
     assert (tmp_path / "other").read_text() == ""
 

@@ -76,9 +76,7 @@ def test_rankings_count_by_their_pairs() -> None:
 def test_one_title_of_two_settings_is_two_ids() -> None:
     first, second = said(0, [1, 2]), said(1, [1, 2])
     changed = [
-        replace(
-            label, completions=tuple(replace(each, settings=f"{each.method}{digest}") for each in label.completions)
-        )
+        replace(label, completions=tuple(replace(each, settings=each.method + digest) for each in label.completions))
         for label, digest in ((first, "1"), (second, "2"))
     ]
     assert wins(changed)["ids"] == ["a (a1)", "a (a2)", "b (b1)", "b (b2)"]
@@ -130,7 +128,7 @@ def test_nothing_said() -> None:
 
 def test_imports_no_torch() -> None:
     code = (
-        "import alignlab.label.export, alignlab.label.summary, alignlab.label.main, sys; print('torch' in sys.modules)"
+        "import sys, alignlab.label.export, alignlab.label.main, alignlab.label.summary; print('torch' in sys.modules)"
     )
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
