@@ -53,7 +53,11 @@ def test_wheel_holds_core_conf_and_plugins(built: Path) -> None:
         for suffix in ("py", "yaml", "md")
         for path in (ROOT / "plugins").rglob(f"*.{suffix}")
     }
-    core = {str(path.relative_to(ROOT)) for path in (ROOT / "alignlab").rglob("*.py")}
+    core = {
+        str(path.relative_to(ROOT))
+        for suffix in ("py", "html", "js", "css")
+        for path in (ROOT / "alignlab").rglob(f"*.{suffix}")
+    }
     assert conf | plugins | core | {"alignlab/py.typed"} <= names
     assert not [name for name in names if name.endswith(".pyc") or not name.startswith("alignlab")]
 
