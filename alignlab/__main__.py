@@ -19,7 +19,7 @@ alignlab trains and compares ways of aligning a language model.
 
   python -m alignlab algo=NAME [key=value …]   run a method and what it needs
   python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
-  python -m alignlab compare FOLDER …          tables and a page of finished runs
+  python -m alignlab compare FOLDER …          tables and a page of runs
   python -m alignlab recommend FOLDER …        which to use, within limits
   python -m alignlab reproduce RUN             run a finished run again: the same?
   python -m alignlab chat RUN                  talk to its model, beside SFT
@@ -69,7 +69,10 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if verb:
         module, _, function = VERBS[verb].partition(":")
-        return int(getattr(import_module(module), function)(arguments[1:]))
+        try:
+            return int(getattr(import_module(module), function)(arguments[1:]))
+        except SystemExit as end:  # argparse, which has said why
+            return int(end.code or 0)
     return _run(arguments[1:] if arguments[:1] == ["run"] else arguments)
 
 

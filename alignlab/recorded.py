@@ -17,8 +17,9 @@ from yaml import YAMLError
 
 from alignlab import registry
 from alignlab.annotators.config import AnnotatorConfig
-from alignlab.config import HfModel, RunConfig, TinyModel, typed
+from alignlab.config import RunConfig, typed
 from alignlab.errors import ConfigError
+from alignlab.models.config import HfModel, TinyModel
 from alignlab.rewards.config import RewardConfig
 
 CONFIG, RESULT = "config.yaml", "result.json"

@@ -19,8 +19,10 @@ import alignlab as package
 from alignlab import explain, registry
 from alignlab.__main__ import USAGE, VERBS, main
 from alignlab.errors import TrainingError
-from alignlab.launch import hydra_main
-from alignlab.launch.sweep import Job
+from alignlab.launch import record
+from alignlab.launch.jobs import Job
+from alignlab.launch.outcome import outcome
+from alignlab.launch.pool import Ended
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +54,36 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
             raise TrainingError("the loss is not finite at step 3", "lower algo.lr")
         if settings.seed == 11:
             raise RuntimeError("a defect")
+        if settings.seed == 12:
+            raise KeyboardInterrupt
+        folder.mkdir(parents=True, exist_ok=True)
+        identity = {"name": settings.algo.name, "method": settings.algo.method, "seed": settings.seed}
         figures = {"eval/gold": 0.25 + settings.seed, "eval/kl": 1.5}
-        (folder / "result.json").write_text(json.dumps({"schema": 1, "metrics": figures}))
+        about = {"settings": {"algo": {"beta": getattr(settings.algo, "beta", None)}}}
+        content = {"schema": 1, "run": identity, "metrics": figures, "about": about}
+        (folder / "result.json").write_text(json.dumps(content))
 
     monkeypatch.setattr("alignlab.run.run", run)
+    monkeypatch.setattr("alignlab.launch.sweep.Pool", Here)
     return asked
+
+
+class Here:
+    """Runs the jobs of a sweep in this process."""
+
+    def __init__(self, limits: Any, watch: Any, group: str) -> None:
+        self.watch, self.group = watch, group
+
+    def run(self, jobs: list[Job]) -> list[Ended]:
+        return [self.one(job) for job in jobs]
+
+    def one(self, job: Job) -> Ended:
+        record.begin(job)
+        code, reason = outcome(job.settings, job.folder, job.overrides, self.group)
+        ended = Ended(job, "failed" if code else "done", reason)
+        record.end(job, ended.status, reason, 0.0)
+        self.watch.ended(ended)
+        return ended
 
 
 def test_help_fits_a_terminal_and_names_every_verb_and_group(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,18 +173,37 @@ def test_arguments_of_the_process_are_left_alone(ran: list[SimpleNamespace]) -> 
     assert sys.argv == before
 
 
-def test_sweep_runs_every_combination(ran: list[SimpleNamespace], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_runs_every_combination_and_compares(
+    ran: list[SimpleNamespace], capsys: pytest.CaptureFixture[str], elsewhere: Path
+) -> None:
     assert main(["-m", "algo=ppo,dpo", "seed=0,1", "algo.beta=0.1,0.3"]) == 0
     seen = [(job.settings.algo.name, job.settings.seed, job.settings.algo.beta) for job in ran]
     assert seen == [(name, seed, beta) for name in ("ppo", "dpo") for seed in (0, 1) for beta in (0.1, 0.3)]
     assert len({job.folder for job in ran}) == 8
     assert len({job.group for job in ran}) == 1
-    out = capsys.readouterr().out
-    head = next(line.split() for line in out.splitlines() if "method" in line)
-    assert head == ["method", "seed", "beta", "gold", "kl", "status", "folder"]
-    assert "8 of 8 jobs done" in out
-    rows = [line.split() for line in out.splitlines() if " done " in line and "jobs" not in line]
-    assert rows[2] == ["ppo", "1", "0.1", "1.250", "1.500", "done", "2-ppo-seed1"]
+    told = capsys.readouterr()
+    assert "8 jobs; " in told.err
+    assert "8/8  dpo seed 1  done" in told.err
+    for label in ("ppo beta=0.1", "ppo beta=0.3", "dpo beta=0.1", "dpo beta=0.3"):
+        assert label in told.out
+    (folder,) = (elsewhere / "runs" / "sweeps").iterdir()
+    written = {path.name for path in folder.iterdir() if path.is_file()}
+    assert written >= {"sweep.json", "leaderboard.json", "leaderboard.csv", "leaderboard.md", "comparison.html"}
+
+
+def test_the_same_command_computes_only_what_is_missing(
+    ran: list[SimpleNamespace], capsys: pytest.CaptureFixture[str], elsewhere: Path
+) -> None:
+    command = ["-m", "algo=dpo", "seed=0,1,2"]
+    assert main(command) == 0
+    (spoilt,) = elsewhere.glob("runs/sweeps/*/1-dpo-seed1/result.json")
+    before = next(elsewhere.glob("runs/sweeps/*/leaderboard.csv")).read_text()
+    spoilt.write_text('{"schema": 1, "run"')
+    capsys.readouterr()
+    assert main(command) == 0
+    assert [job.settings.seed for job in ran] == [0, 1, 2, 1]
+    assert "3 jobs, 2 of them done before" in capsys.readouterr().err
+    assert next(elsewhere.glob("runs/sweeps/*/leaderboard.csv")).read_text() == before
 
 
 def test_flags_may_stand_anywhere(ran: list[SimpleNamespace]) -> None:
@@ -171,10 +217,9 @@ def test_failed_jobs_leave_the_others_and_show_in_table_and_exit_code(
     assert main(["-m", "algo=dpo", "seed=10,11,1"]) == 1
     assert [job.settings.seed for job in ran] == [10, 11, 1]
     out = capsys.readouterr().out
-    assert "0-dpo-seed10 failed: the loss is not finite at step 3" in out
-    assert "1-dpo-seed11 failed: RuntimeError: a defect" in out
-    assert "1 of 3 jobs done, in " in out
-    assert max(map(len, (line for line in out.splitlines() if "jobs done" not in line))) <= 80
+    assert "the loss is not finite at step 3" in out
+    assert "RuntimeError: a defect" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_sweep_of_a_file(ran: list[SimpleNamespace]) -> None:
@@ -182,21 +227,14 @@ def test_sweep_of_a_file(ran: list[SimpleNamespace]) -> None:
     assert [job.settings.algo.name for job in ran] == ["ppo", "ppo", "dpo", "dpo"]
 
 
-def test_interrupted_sweep_shows_what_is_complete(
-    ran: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_interrupted_sweep_keeps_what_is_complete(
+    ran: list[SimpleNamespace], capsys: pytest.CaptureFixture[str], elsewhere: Path
 ) -> None:
-    original = hydra_main._job
-
-    def job(cfg: Any) -> Job:
-        if cfg.seed == 2:
-            raise KeyboardInterrupt
-        return original(cfg)
-
-    monkeypatch.setattr(hydra_main, "_job", job)
-    assert main(["-m", "algo=dpo", "seed=1,2,3"]) == 130
-    out = capsys.readouterr().out
-    assert "0-dpo-seed1" in out
-    assert "3-dpo" not in out
+    assert main(["-m", "algo=dpo", "seed=1,12,3"]) == 130
+    assert "the same command goes on where this one stopped" in capsys.readouterr().err
+    (folder,) = (elsewhere / "runs" / "sweeps").iterdir()
+    assert main(["compare", str(folder)]) == 1, "runs are missing"
+    assert "dpo" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -205,7 +243,7 @@ def test_sweep_trains_and_reuses_stages(elsewhere: Path) -> None:
         "-m", "algo=ppo,dpo", "seed=0,1", "stage_seed=0", "algo.lr=1e-4", *TINY, *OFFLINE, cwd=elsewhere, path=(ROOT,)
     )
     assert done.returncode == 0, done.stderr
-    assert "4 of 4 jobs done" in done.stdout
+    assert "4/4" in done.stderr
     stored = [path.name.rpartition("-")[0] for path in (elsewhere / "store" / "objects").iterdir()]
     assert stored.count("preferences") == 1
     assert stored.count("scorer") == 2

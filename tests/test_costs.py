@@ -79,7 +79,7 @@ def test_pairs_to_be_judged_and_revisions_are_charged(store: Path) -> None:
     assert [stage.kind for stage in stages] == ["candidates", "preferences"]
     assert stages[0].info["work"]["sampled_tokens"] > 0
     charged(judged, judged.sft, *stages, judged.reference_logps())
-    revised = graph_of(store, "algo=constitutional_sft", "annotator=rules", *SMALL)
+    revised = graph_of(store, "algo=constitutional", "annotator=rules", *SMALL)
     revisions = revised.job.revisions
     assert revisions.info["work"]["sampled_tokens"] > 0
     charged(revised, revised.sft, revisions)

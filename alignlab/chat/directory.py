@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from alignlab.chat.room import Room, Speaker
-from alignlab.config import HfModel, TrainerConfig
+from alignlab.config import TrainerConfig
 from alignlab.data.encode import end_ids
 from alignlab.data.tokens import Limits
 from alignlab.errors import ConfigError
+from alignlab.models.config import HfModel
 from alignlab.models.load import check_location, pretrained, pretrained_tokenizer
 from alignlab.models.policy import Policy
 from alignlab.rollout.engine import build_engine

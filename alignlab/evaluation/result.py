@@ -33,8 +33,8 @@ def result(
 
     `costs`: labels, sampled tokens, FLOPs, seconds, …; `budget`: axis, limit and what was used;
     `conventions`: what the method's name hides elsewhere;
-    `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds, versions, where things are;
-    `best_of`: gains of the best of n replies of SFT, by n; `about`: command, resolved settings, versions, equation, how KL is known.
+    `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds; `best_of`: gains of the best of
+    n replies of SFT, by n; `about`: command, resolved settings, versions, equation, how KL is known.
     """
     return {
         "schema": SCHEMA,
