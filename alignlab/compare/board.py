@@ -5,7 +5,7 @@ It is plain HTML, readable with scripts off; the page's script adds sorting, fil
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from alignlab.compare.content import (
@@ -121,7 +121,13 @@ def cell(row: Row, found: Metric) -> Cell:
 
 def _metrics(found: Sequence[Row], best: Metric) -> list[Metric]:
     gain = Metric(
-        "gain", "gain over SFT", best.better, best.form, best.digits, "overview quality", f"The {best.label} minus SFT's, paired by seed."
+        "gain",
+        "gain over SFT",
+        best.better,
+        best.form,
+        best.digits,
+        "overview quality",
+        f"The {best.label} minus SFT's, paired by seed.",
     )
     shown_first = best._replace(views="overview quality drift posture cost")
     rest = [each for each in (*METRICS, *COSTS) if each.key != best.key]
@@ -142,7 +148,7 @@ def _rank(row: Row) -> Cell:
     return Cell(f"{low:g}" if low == high else f"{low:g}–{high:g}", "", repr(sort))
 
 
-def _scale(found: Sequence[Row], best: Metric):  # type: ignore[no-untyped-def]
+def _scale(found: Sequence[Row], best: Metric) -> Callable[[Row], Span | None]:
     """A function from a row to its interval drawing, on one scale for all rows."""
     values = [number(figure(row, best.key).get(key)) for row in found for key in ("mean", "low", "high", "sft")]
     known = [value for value in values if value is not None]

@@ -290,5 +290,6 @@ def clean(value: Any) -> Any:
     if isinstance(value, str | float | int):  # A subclass, such as numpy's double or an enumeration.
         return clean(next(base(value) for base in (str, float, int) if isinstance(value, base)))
     raise DataError(
-        f"a comparison holds {type(value).__name__} {str(value)[:40]!r}, which JSON cannot", "pass plain numbers and text"
+        f"a comparison holds {type(value).__name__} {str(value)[:40]!r}, which JSON cannot",
+        "pass plain numbers and text",
     )

@@ -21,10 +21,10 @@ from alignlab.compare.content import (
     COSTS,
     METRICS,
     Content,
+    Metric,
     clean,
     listed,
     mapping,
-    metric,
     number,
     primary,
     rows,
@@ -50,7 +50,7 @@ def page(content: Content) -> str:
     safe = _withheld(clean(dict(content)))
     template, style, script = _assets()
     found = board(safe)
-    return template.render(
+    written: str = template.render(
         content=safe,
         board=found,
         style=Markup(style),
@@ -65,6 +65,7 @@ def page(content: Content) -> str:
         marks=[_mark(index) for index in families(safe)],
         tips={"tier": TIER, "rank": RANK, "seeds": SEEDS, "flags": FLAGS},
     )
+    return written
 
 
 @cache
@@ -101,7 +102,9 @@ def families(content: Content) -> list[tuple[int, int]]:
     own; the shape tells methods of one colour apart. Controls have the colour -1.
     """
     found = rows(content)
-    groups = list(dict.fromkeys(text(row.get("family") or row.get("method")) for row in found if not row.get("control")))
+    groups = list(
+        dict.fromkeys(text(row.get("family") or row.get("method")) for row in found if not row.get("control"))
+    )
     inside: dict[int, list[str]] = {}
     marks = []
     for row in found:
@@ -117,7 +120,12 @@ def families(content: Content) -> list[tuple[int, int]]:
 def _withheld(content: dict[str, Any]) -> dict[str, Any]:
     """The content without the texts that are not to be shown, so that the file does not hold them either."""
     examples = [
-        {**each, "replies": [{**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")]}
+        {
+            **each,
+            "replies": [
+                {**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")
+            ],
+        }
         for each in listed(content, "examples")
     ]
     return {**content, "examples": examples}
@@ -186,8 +194,8 @@ def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[
     said = [
         (
             f"n = {several}" if counts else "n",
-            f"Why n is {several} and not the number of prompts: another seed moves data, labels and reward model, which "
-            "changes the result more than another set of prompts, so prompts of one seed are not independent evidence.",
+            f"Why n is {several} and not the number of prompts: another seed moves data, labels and reward model, and "
+            "prompts that met the same ones are not independent evidence about the method.",
         )
     ]
     if has["board"]:
@@ -207,7 +215,9 @@ def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[
 
 
 SIMULTANEOUS = "All intervals of one drawing hold together in 95 % of comparisons, so one may look for the largest."
-ROOT = "Gains grow about linearly with the square root of KL while a policy moves little, which is why drift is drawn so."
+ROOT = (
+    "Gains grow about linearly with the square root of KL while a policy moves little, which is why drift is drawn so."
+)
 BEST_OF = "The best of n replies of SFT by the reward model: close to the best gain any policy can have at that KL."
 FITTED = "R = d(a − b·d) for best of n and R = d(a − b·log d) for training, with d = √KL (arXiv 2210.10760)."
 MATCHED = "Gain read off each method's own frontier at the same KL, never beyond what it reached."
@@ -226,10 +236,7 @@ def _matched(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:
     return lines
 
 
-def _interval(cell: Mapping[str, Any], best: Any) -> tuple[str, str]:
+def _interval(cell: Mapping[str, Any], best: Metric) -> tuple[str, str]:
     middle, low, high = (number(cell.get(key)) for key in ("mean", "low", "high"))
     small = "" if low is None or high is None else f"{shown(low, best, True)} to {shown(high, best, True)}"
     return shown(middle, best, True), small
-
-
-__all__ = ["digest", "embedded", "families", "metric", "page", "sections"]

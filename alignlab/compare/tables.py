@@ -103,7 +103,7 @@ def leaderboard_table(content: Content, width: int = 100) -> Group:
     for row in ordered(content):
         style = "dim" if row.get("control") else ""
         table.add_row(*(Text(column.cell(row), style=style) for column in columns))
-    parts = [Text(one_line(content["answer"]), style="bold")] if content.get("answer") else []
+    parts: list[Table | Text] = [Text(one_line(content["answer"]), style="bold")] if content.get("answer") else []
     parts += [table, Text(_caption(content), style="dim")] if rows(content) else [Text("No method has a finished run.")]
     failed = _failed(content)
     if failed:
@@ -150,9 +150,12 @@ def interval(row: Row, found: Metric) -> str:
 
 def _caption(content: Content) -> str:
     counted = [count for row in rows(content) if (count := seeds(row)) is not None]
-    several = f"{min(counted)} to {max(counted)}" if counted and min(counted) < max(counted) else str(max(counted, default=0))
-    words = f"95 % intervals over {several} seeds, the unit of replication. Methods that share a letter cannot be told apart."
-    return f"{words} win%: wins over SFT. breach%: harmful requests answered; over%: look-alike ones refused."
+    several = (
+        f"{min(counted)} to {max(counted)}" if counted and min(counted) < max(counted) else str(max(counted, default=0))
+    )
+    words = f"95 % intervals over {several} seeds, the unit of replication. "
+    words += "Methods that share a letter cannot be told apart. "
+    return f"{words}win%: wins over SFT. breach%: harmful requests answered; over%: look-alike ones refused."
 
 
 def _failed(content: Content) -> list[str]:
@@ -191,7 +194,11 @@ def _counts(row: Row) -> list[str]:
     counts = mapping(row, "counts")
     flags = " ".join(one_line(flag.get("name")) for flag in listed(row, "flags"))
     count = seeds(row)
-    return ["" if count is None else str(count), *(_bare(counts.get(k)) for k in ("done", "failed", "invalid")), _inert(flags)]
+    return [
+        "" if count is None else str(count),
+        *(_bare(counts.get(k)) for k in ("done", "failed", "invalid")),
+        _inert(flags),
+    ]
 
 
 def _bare(value: object) -> str:

@@ -33,7 +33,7 @@ HOSTILE = (
     "--></title></style></textarea><iframe srcdoc=\"<script>parent.document.title='owned'</script>\"></iframe>",
     "<!--<script>document.title='owned'//",
     "<meta http-equiv=refresh content='0;url=javascript:document.title=1'>",
-    '{{ 7 * 7 }} {% raw %} ${7*7} "\'`\\u003c line\u2028and\u2029paragraph \u202etfel thgir\u202c \ud800 \x00\x1b[31mred',
+    "{{ 7 * 7 }} {% raw %} ${7*7} \"'`\\u003c line\u2028and\u2029 \u202etfel thgir\u202c \ud800 \x00\x1b[31mred",
     "<style>body{display:none}</style><base href='https://example.invalid/'>",
 )
 STUDENT = 2.776
@@ -43,23 +43,27 @@ def spread(values: list[float], **extra: Any) -> dict[str, Any]:
     """A figure of a row from its values by seed."""
     n, middle = len(values), sum(values) / len(values)
     error = math.sqrt(sum((v - middle) ** 2 for v in values) / max(1, n - 1) / n)
-    return {"mean": middle, "low": middle - STUDENT * error, "high": middle + STUDENT * error} | {
-        "by_seed": {str(seed): value for seed, value in enumerate(values)}
-    } | extra
+    return (
+        {"mean": middle, "low": middle - STUDENT * error, "high": middle + STUDENT * error}
+        | {"by_seed": {str(seed): value for seed, value in enumerate(values)}}
+        | extra
+    )
 
 
 def comparison(betas: tuple[float, ...] = (0.03, 0.1, 0.3), examples: int = 24, seeds: int = 5) -> dict[str, Any]:
     """Twelve methods over some betas and seeds, and the two controls."""
     draw = random.Random(7)
     hard = [draw.gauss(0, 0.12) for _ in range(seeds)]
-    rows = [_row(draw, place, beta, hard) for place in METHODS for beta in betas] + [_control(name, seeds) for name in ("refuse", "comply")]
+    rows = [_row(draw, place, beta, hard) for place in METHODS for beta in betas] + [
+        _control(name, seeds) for name in ("refuse", "comply")
+    ]
     learned = [row for row in rows if not row["control"]]
     _tiers(learned)
     top = max(learned, key=lambda row: row["metrics"]["gold"]["mean"])
     return {
         "schema": 1,
         "title": "Twelve ways of aligning the help desk",
-        "answer": f"{top['label']} gained most, {top['gain']['mean']:.2f} in gold over SFT; six others cannot be told from it at five seeds.",
+        "answer": f"{top['label']} gained most, {top['gain']['mean']:.2f} in gold; six others cannot be told from it.",
         "notes": [
             "Every method was tuned by 8 random trials on validation prompts and on seeds that are not reported.",
             "KL of best_of_n is an upper bound.",
@@ -76,7 +80,7 @@ def comparison(betas: tuple[float, ...] = (0.03, 0.1, 0.3), examples: int = 24, 
             "kind": "blocks",
             "df": (len(learned) - 1) * (seeds - 1),
             "residual_sd": 0.04,
-            "sentence": "Seeds are blocks: value = method + seed, residual sd 0.04 with Tukey's simultaneous intervals.",
+            "sentence": "Seeds are blocks: value = method + seed, residual sd 0.04, Tukey's intervals.",
         },
         "pairs": _pairs(learned),
         "against_baseline": [_against(row) for row in learned],
@@ -96,7 +100,10 @@ def comparison(betas: tuple[float, ...] = (0.03, 0.1, 0.3), examples: int = 24, 
             {"label": "orpo β=0.3", "seed": 1, "status": "missing", "reason": None, "folder": None},
         ],
         "not_compared": [{"label": "constitutional", "reason": "another data set"}],
-        "commands": ["python -m alignlab -m algo=ppo,rloo,dpo seed=0,1,2,3,4 algo.beta=0.03,0.1,0.3", "python -m alignlab compare runs/sweeps/desk"],
+        "commands": [
+            "python -m alignlab -m algo=ppo,rloo,dpo seed=0,1,2,3,4 algo.beta=0.03,0.1,0.3",
+            "python -m alignlab compare runs/sweeps/desk",
+        ],
         "fingerprints": {"data": "9f2c" * 16, "code": "17ab" * 16},
         "versions": {"alignlab": "0.1.0", "torch": "2.13.0", "python": "3.11.2"},
         "shared": ["Every seed trained its own SFT policy, labels and reward model."],
@@ -108,7 +115,13 @@ def hostile() -> dict[str, Any]:
     content = comparison(betas=(0.1,), examples=len(HOSTILE), seeds=3)
     for i, row in enumerate(content["rows"]):
         bad = HOSTILE[i % len(HOSTILE)]
-        row |= {"label": f"{row['name']} {bad}", "summary": bad, "equation": bad, "settings": {bad: bad}, "method": f"{row['method']}{bad}"}
+        row |= {
+            "label": f"{row['name']} {bad}",
+            "summary": bad,
+            "equation": bad,
+            "settings": {bad: bad},
+            "method": f"{row['method']}{bad}",
+        }
         row["flags"] = [{"name": bad, "text": bad, "seeds": [0]}]
         row["attacks"] = {bad: {"seen": True, "breach": {"mean": 0.5}}}
         row["strata"] = {bad: {"gold": {"mean": 0.5}}}
@@ -186,12 +199,30 @@ def _row(draw: random.Random, place: tuple, beta: float, hard: list[float]) -> d
             "peak_memory": {"mean": 812e6},
         },
         "strata": {
-            kind: {"gold": spread([g + 0.2 * i for g in golds]), "refusal": share([0.02, 0.03, 1 - breach, over, 1.4 * over][i]), "length": share(22 + i, 1)}
+            kind: {
+                "gold": spread([g + 0.2 * i for g in golds]),
+                "refusal": share([0.02, 0.03, 1 - breach, over, 1.4 * over][i]),
+                "length": share(22 + i, 1),
+            }
             for i, kind in enumerate(KINDS)
         },
-        "attacks": {attack: {"seen": seen, "breach": share(breach * (0.6 + 0.3 * i))} for i, (attack, seen) in enumerate(ATTACKS)},
-        "breach_at": {str(k): {"mean": 1 - (1 - rate) ** (k**0.7), "low": max(0, 0.9 - (1 - rate) ** (k**0.7)), "high": min(1, 1.1 - (1 - rate) ** (k**0.7))} for k in (1, 2, 4, 8, 16)},
-        "flags": [{"name": "displacement", "text": "The log-probability of chosen replies fell by 12 nats.", "seeds": [0, 2]}] if name in ("dpo", "simpo") else [],
+        "attacks": {
+            attack: {"seen": seen, "breach": share(breach * (0.6 + 0.3 * i))}
+            for i, (attack, seen) in enumerate(ATTACKS)
+        },
+        "breach_at": {
+            str(k): {
+                "mean": 1 - (1 - rate) ** (k**0.7),
+                "low": max(0, 0.9 - (1 - rate) ** (k**0.7)),
+                "high": min(1, 1.1 - (1 - rate) ** (k**0.7)),
+            }
+            for k in (1, 2, 4, 8, 16)
+        },
+        "flags": [
+            {"name": "displacement", "text": "The log-probability of chosen replies fell by 12 nats.", "seeds": [0, 2]}
+        ]
+        if name in ("dpo", "simpo")
+        else [],
         "counts": {"done": len(hard), "failed": 1 if name == "simpo" and beta == 0.03 else 0, "invalid": 0},
     }
 
@@ -199,7 +230,13 @@ def _row(draw: random.Random, place: tuple, beta: float, hard: list[float]) -> d
 def _control(name: str, seeds: int) -> dict[str, Any]:
     refused = 1.0 if name == "refuse" else 0.0
     score = spread([0.4 if refused else 0.9] * seeds)
-    names = {"refusal_harmful": refused, "refusal_lookalike": refused, "refusal_benign": refused, "breach": 1 - refused, "youden": 0.0}
+    names = {
+        "refusal_harmful": refused,
+        "refusal_lookalike": refused,
+        "refusal_benign": refused,
+        "breach": 1 - refused,
+        "youden": 0.0,
+    }
     return {
         "id": f"control-{name}",
         "label": f"{name} everything",
@@ -225,7 +262,14 @@ def _tiers(rows: list[dict[str, Any]]) -> None:
 
 def _against(row: dict[str, Any]) -> dict[str, Any]:
     gain = row["gain"]["mean"]
-    return {"id": row["id"], "difference": gain, "low": gain - 0.17, "high": gain + 0.17, "p": 0.0625 if gain > 0.17 else 0.4, "separated": gain > 0.17}
+    return {
+        "id": row["id"],
+        "difference": gain,
+        "low": gain - 0.17,
+        "high": gain + 0.17,
+        "p": 0.0625 if gain > 0.17 else 0.4,
+        "separated": gain > 0.17,
+    }
 
 
 def _pairs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -233,13 +277,26 @@ def _pairs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for i, a in enumerate(rows):
         for b in rows[i + 1 :]:
             gap = a["metrics"]["gold"]["mean"] - b["metrics"]["gold"]["mean"]
-            found.append({"a": a["id"], "b": b["id"], "difference": gap, "low": gap - 0.22, "high": gap + 0.22, "p": 0.0625, "separated": abs(gap) > 0.22})
+            found.append(
+                {
+                    "a": a["id"],
+                    "b": b["id"],
+                    "difference": gap,
+                    "low": gap - 0.22,
+                    "high": gap + 0.22,
+                    "p": 0.0625,
+                    "separated": abs(gap) > 0.22,
+                }
+            )
     return found
 
 
 def _wins(rows: list[dict[str, Any]]) -> dict[str, Any]:
     golds = [row["metrics"]["gold"]["mean"] for row in rows]
-    raw = [[None if i == j else 1 / (1 + math.exp(-1.8 * (a - b))) for j, b in enumerate(golds)] for i, a in enumerate(golds)]
+    raw = [
+        [None if i == j else 1 / (1 + math.exp(-1.8 * (a - b))) for j, b in enumerate(golds)]
+        for i, a in enumerate(golds)
+    ]
     shrunk = [[None if each is None else 0.5 + 0.8 * (each - 0.5) for each in line] for line in raw]
     return {"ids": [row["id"] for row in rows], "raw": raw, "controlled": shrunk}
 
@@ -249,9 +306,18 @@ def _matched(rows: list[dict[str, Any]]) -> dict[str, Any]:
     lines = []
     for row in rows[:: max(1, len(rows) // 12)]:
         gain, reach = row["gain"]["mean"], row["metrics"]["kl"]["mean"]
-        values = [None if kl > reach * 1.5 else {"mean": gain * kl / 10, "low": gain * kl / 10 - 0.1, "high": gain * kl / 10 + 0.1} for kl in kls]
+        values = [
+            None
+            if kl > reach * 1.5
+            else {"mean": gain * kl / 10, "low": gain * kl / 10 - 0.1, "high": gain * kl / 10 + 0.1}
+            for kl in kls
+        ]
         lines.append({"id": row["id"], "values": values})
-    return {"kl": kls, "rows": lines, "sentence": "Read off each method's frontier over β; a dash where it never moved so far."}
+    return {
+        "kl": kls,
+        "rows": lines,
+        "sentence": "Read off each method's frontier over β; a dash where it never moved so far.",
+    }
 
 
 def _frontier(rows: list[dict[str, Any]], betas: tuple[float, ...]) -> dict[str, Any]:
@@ -266,7 +332,15 @@ def _frontier(rows: list[dict[str, Any]], betas: tuple[float, ...]) -> dict[str,
         for row in rows
         for seed, value in row["gain"]["by_seed"].items()
     ]
-    best = [{"n": n, "kl": math.log(n) - (n - 1) / n, "gold": 0.55 * math.sqrt(2 * math.log(n)), "proxy": 0.75 * math.sqrt(2 * math.log(n))} for n in (2, 4, 8, 16, 32, 64, 128)]
+    best = [
+        {
+            "n": n,
+            "kl": math.log(n) - (n - 1) / n,
+            "gold": 0.55 * math.sqrt(2 * math.log(n)),
+            "proxy": 0.75 * math.sqrt(2 * math.log(n)),
+        }
+        for n in (2, 4, 8, 16, 32, 64, 128)
+    ]
     fits = [
         {
             "id": f"{name}-{betas[0]}",
@@ -286,22 +360,49 @@ def _frontier(rows: list[dict[str, Any]], betas: tuple[float, ...]) -> dict[str,
 
 def _tuning(rows: list[dict[str, Any]], draw: random.Random) -> dict[str, Any]:
     trials, chosen = list(range(1, 9)), {row["name"]: row for row in rows}.values()
-    curves = [{"id": row["id"], "k": trials, "expected": [row["metrics"]["gold"]["mean"] - 0.5 * 0.7**k for k in trials]} for row in chosen]
-    picks = [{"id": row["id"], "settings": {"algo.lr": round(10 ** draw.uniform(-4, -3), 6), "algo.beta": 0.1}, "score": row["metrics"]["gold"]["mean"], "kl": row["metrics"]["kl"]["mean"]} for row in chosen]
-    return {"trials": 8, "curves": curves, "chosen": picks, "sentence": "Eight random trials for every method, chosen by held-out score on seeds that are not reported."}
+    curves = [
+        {"id": row["id"], "k": trials, "expected": [row["metrics"]["gold"]["mean"] - 0.5 * 0.7**k for k in trials]}
+        for row in chosen
+    ]
+    picks = [
+        {
+            "id": row["id"],
+            "settings": {"algo.lr": round(10 ** draw.uniform(-4, -3), 6), "algo.beta": 0.1},
+            "score": row["metrics"]["gold"]["mean"],
+            "kl": row["metrics"]["kl"]["mean"],
+        }
+        for row in chosen
+    ]
+    return {
+        "trials": 8,
+        "curves": curves,
+        "chosen": picks,
+        "sentence": "Eight random trials for every method, chosen by held-out score on seeds that are not reported.",
+    }
 
 
 def _example(draw: random.Random, i: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
     kind = KINDS[i % len(KINDS)]
     attack = ATTACKS[i % len(ATTACKS)][0] if kind in ("harmful", "wrapped") else None
     chosen = [row for row in rows if row["id"].endswith("-0.1") or row["control"]] or rows
+    bad = HOSTILE[i % len(HOSTILE)] if i % 6 == 5 else ""
     replies = [_reply(draw, row["id"], kind, i) for row in chosen]
-    return {"prompt": f"Request {i}: my printer reports error {i * 37 % 90}, what now? {HOSTILE[i % len(HOSTILE)] if i % 6 == 5 else ''}", "kind": kind, "attack": attack, "replies": [_reply(draw, "sft", kind, i), *replies]}
+    return {
+        "prompt": f"Request {i}: my printer reports error {i * 37 % 90}, what now? {bad}",
+        "kind": kind,
+        "attack": attack,
+        "replies": [_reply(draw, "sft", kind, i), *replies],
+    }
 
 
 def _reply(draw: random.Random, name: str, kind: str, i: int) -> dict[str, Any]:
     complied = kind == "harmful" and draw.random() < 0.2
-    words = " ".join(draw.choice(("open", "the", "cover", "and", "press", "reset", "then", "wait", "please", "sorry", "I", "cannot", "help")) for _ in range(draw.randrange(8, 40)))
+    words = " ".join(
+        draw.choice(
+            ("open", "the", "cover", "and", "press", "reset", "then", "wait", "please", "sorry", "I", "cannot", "help")
+        )
+        for _ in range(draw.randrange(8, 40))
+    )
     return {
         "id": name,
         "text": "secret recipe" if complied else words,

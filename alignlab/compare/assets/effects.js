@@ -12,7 +12,7 @@ function strips(width, found, draw, { values, xLabel, xFormat, zero, name, right
   found.forEach((row, i) => {
     const y = top + ROW * (i + 0.5);
     svg.append(s('g', { 'data-group': row.group, class: hueOf(row) }, shape(row, 8, y, 4.4, { class: 'solid' }),
-      s('text', { class: 'name', x: 18, y: y + 4 }, fit(row.label, left - 22, 12.5))));
+      s('text', { class: 'who', x: 18, y: y + 4 }, fit(row.label, left - 22, 12.5))));
     marks.push(...draw(svg, row, x, y));
   });
   walk(marks);

@@ -45,7 +45,7 @@ function drawFrontier(host) {
     };
     const curves = fits.flatMap(each => each.curve.points), wide = list(given.fits).length;
     return [legend(bold.map(point => point.row)), scatter({ width, points: bold, faint, kind: axis, under, name: 'gain against KL',
-      xs: [0, ...seen.map(point => point.kl), ...reach.map(each => each.kl)],
+      xs: [0, ...seen.map(point => point.kl), ...bold.map(point => point.xSpan.high), ...reach.map(each => each.kl), ...curves.map(point => point[0])],
       ys: [0, ...seen.map(point => point[target]), ...bold.flatMap(point => [point.ySpan.low, point.ySpan.high]), ...reach.map(each => each[target]), ...(wide ? curves.map(point => point[1]) : [])],
       xLabel: `KL to SFT, nats a reply${axis === 'root' ? ' (axis in √KL)' : ''}`, yLabel: `${metric.label}: gain over SFT` })];
   };

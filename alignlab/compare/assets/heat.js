@@ -7,8 +7,8 @@ function paint(cell, value, low, high, diverging) {
   cell.style.background = diverging ? mix(value > 0.5 ? 'more' : 'less', 0.62 * share) : mix('more', 0.06 + 0.5 * share);
 }
 function heat(found, columns, cellOf, { diverging = false, range, name, short }) {
-  const values = found.flatMap(row => columns.map(column => cellOf(row, column).value)).filter(isNumber);
-  const [low, high] = range || extent(values);
+  // Without a range each column has its own, since kinds of request differ more than methods do.
+  const ranges = new Map(columns.map(column => [column, range || extent(found.map(row => cellOf(row, column).value))]));
   const marks = [];
   const table = h('table', { class: `heat${short ? ' short' : ''}`, 'aria-label': name },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col', class: 'name' }, short ? '' : 'method'), columns.map(column =>
@@ -17,7 +17,7 @@ function heat(found, columns, cellOf, { diverging = false, range, name, short })
       short ? h('b', {}, `${short(row)} `) : null, key(row), h('bdi', {}, clip(row.label, 34))),
     columns.map(column => {
       const { value, words, lines } = cellOf(row, column), cell = h('td', {}, words);
-      paint(cell, value, low, high, diverging);
+      paint(cell, value, ...ranges.get(column), diverging);
       if (lines) { explain(cell, lines); cell.setAttribute('aria-label', lines.join(', ')); marks.push(cell); }
       return cell;
     })))));

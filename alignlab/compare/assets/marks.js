@@ -44,7 +44,7 @@ function legend(found) {
 // Labels beside points where there is room; a point without one has its tooltip.
 function label(svg, points, box, most = 16) {
   if (points.length > most) return;
-  const taken = points.map(point => [point.x - 6, point.y - 6, point.x + 6, point.y + 6]);
+  const taken = points.flatMap(point => [[point.x - 6, point.y - 6, point.x + 6, point.y + 6], ...(point.boxes || [])]);
   const free = area => area[0] >= box[0] && area[1] >= box[1] && area[2] <= box[2] && area[3] <= box[3]
     && taken.every(each => area[2] < each[0] || area[0] > each[2] || area[3] < each[1] || area[1] > each[3]);
   for (const point of points) {
@@ -121,7 +121,12 @@ function scatter({ width, points, xs, ys, kind, xLabel, yLabel, xFormat, yFormat
   const marks = points.map(point => explain(shape(point.row, x(point.x), y(point.y), 5.2, { class: `solid bold ${hueOf(point.row)}`,
     'data-group': point.row.group, role: 'img', 'aria-label': point.lines.join(', ') }), point.lines));
   svg.append(...marks);
-  label(svg, points.map(point => ({ x: x(point.x), y: y(point.y), words: point.row.label, group: point.row.group })),
+  const span = (found, go) => found && isNumber(found.low) && isNumber(found.high) ? [go(found.low), go(found.high)].sort((a, b) => a - b) : null;
+  const boxes = point => {
+    const a = x(point.x), b = y(point.y), across = span(point.xSpan, x), up = span(point.ySpan, y);
+    return [across && [across[0], b - 1, across[1], b + 1], up && [a - 1, up[0], a + 1, up[1]]].filter(Boolean);
+  };
+  label(svg, points.map(point => ({ boxes: boxes(point), x: x(point.x), y: y(point.y), words: point.row.label, group: point.row.group })),
     [margin.left, margin.top, width - 2, tall - margin.bottom], width > 500 ? 60 : 20);
   walk(marks);
   return svg;

@@ -40,7 +40,7 @@ function spread(place, kind, a, b, wanted) {
   if (kind === 'log') {
     const found = [];
     for (let power = Math.floor(a); power <= Math.ceil(b); power += 1) {
-      for (const digit of b - a < 1.2 ? [1, 2, 5] : [1]) found.push(digit * 10 ** power);
+      for (const digit of b - a < 2.6 ? [1, 2, 5] : [1]) found.push(digit * 10 ** power);
     }
     const inside = found.filter(value => Math.log10(value) >= a - 1e-9 && Math.log10(value) <= b + 1e-9);
     const every = Math.ceil(inside.length / wanted);

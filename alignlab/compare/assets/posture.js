@@ -2,11 +2,11 @@
 function drawPosture(host) {
   const sides = ['refusal_lookalike', 'refusal_benign', 'refusal_wrapped'].filter(key => rows.some(row => mean(row, key) !== null && mean(row, 'breach') !== null));
   if (!sides.length) return;
-  let side = sides[0];
+  let side = sides[0], controls = false;
   const names = { refusal_lookalike: 'look-alike', refusal_benign: 'benign', refusal_wrapped: 'wrapped' };
   const chart = h('div'), percent = value => plain(100 * value);
   const draw = width => {
-    const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => mean(row, side) !== null && mean(row, 'breach') !== null);
+    const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => mean(row, side) !== null && mean(row, 'breach') !== null && (controls || !row.control));
     const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: figure(row, side), ySpan: figure(row, 'breach'),
       lines: [row.label, `breach ${shown(mean(row, 'breach'), breach)} % ${between(figure(row, 'breach'), breach) && `(${between(figure(row, 'breach'), breach)})`}`,
         `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`] }));
@@ -19,8 +19,12 @@ function drawPosture(host) {
         if (starts) svg.append(explain(s('path', { class: 'start-mark', d: `M${x(starts[0]) - 7} ${y(starts[1])}h14m-7 -7v14` }), ['SFT, the start']));
       } })];
   };
-  if (sides.length > 1) host.append(h('div', { class: 'controls screen' }, choice('refused', sides.map(key => [key, names[key]]), side, value => { side = value; again(); })));
-  host.append(chart);
+  const bar = h('div', { class: 'controls screen' });
+  if (sides.length > 1) bar.append(choice('refused', sides.map(key => [key, names[key]]), side, value => { side = value; again(); }));
+  if (rows.some(row => row.control)) {
+    bar.append(h('label', { class: 'choice' }, h('input', { type: 'checkbox', onchange: event => { controls = event.target.checked; again(); } }), 'controls'));
+  }
+  host.append(bar, chart);
   const again = fluid(chart, draw);
 }
 function drawBreachAt(host) {

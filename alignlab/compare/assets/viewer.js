@@ -4,7 +4,7 @@ function drawViewer(host) {
   const examples = list(content.examples).map((example, index) => ({ ...object(example), index, replies: list(object(example).replies) }));
   const ids = [...new Set(examples.flatMap(example => example.replies.map(reply => reply.id)))];
   const rowOf = id => byId.get(id) || { id, label: id === 'sft' ? 'SFT, the start' : text(id), hue: -1, shape: 0, control: true, group: text(id) };
-  ids.sort((a, b) => rank(rowOf(a)) - rank(rowOf(b)));
+  ids.sort((a, b) => (b === 'sft') - (a === 'sft') || rank(rowOf(a)) - rank(rowOf(b)));
   const first = ids.filter(id => id !== 'sft' && !rowOf(id).control);
   const state = { kind: '', attack: '', words: '', order: 'given', shown: new Set([...(ids.includes('sft') ? ['sft'] : []), ...first.slice(0, 3)]), count: PAGE };
   const score = reply => { const scores = object(reply.scores); return isNumber(scores[best.key]) ? scores[best.key] : Object.values(scores).find(isNumber); };
