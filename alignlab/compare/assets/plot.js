@@ -70,7 +70,7 @@ function frame({ width, height, x, y, xLabel, yLabel, xTicks, yTicks, xFormat = 
   const middle = (top + height - bottom) / 2;
   svg.append(
     s('text', { class: 'axis', x: (left + width - right) / 2, y: height - 6, 'text-anchor': 'middle' },
-      fit(xLabel, width - 10, 12.5)),
+      fit(xLabel, Math.min(left + width - right, width + right - left) - 12, 12.5)),
     s('text', { class: 'axis', x: 12, y: middle, 'text-anchor': 'middle', transform: `rotate(-90 12 ${middle})` },
       fit(yLabel, height - 10, 12.5)));
   return svg;
