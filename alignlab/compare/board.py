@@ -28,6 +28,7 @@ from alignlab.compare.content import (
 )
 
 Row = Mapping[str, Any]
+SFT = "sft"
 WIDTH, EDGE = 132.0, 5.0
 """Width of an interval drawing and its empty edge, in pixels."""
 TIER = "Methods that share a letter cannot be told apart at a simultaneous level of 95 %; A holds the best."
@@ -167,7 +168,9 @@ def _scale(found: Sequence[Row], best: Metric) -> Callable[[Row], Span | None]:
 
 
 def _start(found: Sequence[Row], metrics: Sequence[Metric]) -> list[Cell] | None:
-    """SFT's own figures, from the first row that carries them."""
+    """SFT's own figures, from the first row that carries them; None where SFT has a row of its own."""
+    if any(row.get("id") == SFT for row in found):
+        return None
     cells = []
     for each in metrics:
         values = (number(figure(row, each.key).get("sft")) for row in found)

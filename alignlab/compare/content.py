@@ -134,6 +134,25 @@ COSTS: tuple[Metric, ...] = (
     Metric("labels", "labels", -1, "count", 0, "cost", "Preference judgements used; one comparison is one label."),
     Metric("steps", "updates", -1, "count", 0, "cost", "Optimiser updates."),
     Metric("sampled_tokens", "sampled tokens", -1, "count", 0, "cost", "Tokens the method sampled in training."),
+    Metric("samples", "training rows", -1, "count", 0, "cost", "Rows that entered a gradient, each counted once."),
+    Metric(
+        "sampled_tokens_with_stages",
+        "sampled tokens with stages",
+        -1,
+        "count",
+        0,
+        "cost",
+        "The same with every stage it depends on.",
+    ),
+    Metric(
+        "inference_flops_per_reply",
+        "FLOPs a reply",
+        -1,
+        "count",
+        0,
+        "cost",
+        "Forward FLOPs to give one reply: where a method samples several and keeps one, its cost shows here.",
+    ),
     Metric("flops", "own FLOPs", -1, "count", 0, "cost", "2·N·forward + 4·N·backward tokens of the method itself."),
     Metric(
         "flops_with_stages",
@@ -146,6 +165,7 @@ COSTS: tuple[Metric, ...] = (
     ),
     Metric("seconds", "own time", -1, "time", 0, "cost", "Wall time of the method itself on the machine it ran on."),
     Metric("seconds_with_stages", "time with stages", -1, "time", 0, "cost", "Wall time with every stage it needs."),
+    Metric("peak_memory_bytes", "peak memory", -1, "bytes", 0, "cost", "Largest memory of the process."),
     Metric("peak_memory", "peak memory", -1, "bytes", 0, "cost", "Largest memory of the process."),
 )
 PRIMARY = ("gold", "judge_score", "proxy")

@@ -32,6 +32,7 @@ from alignlab.compare.content import (
     shown,
     text,
 )
+from alignlab.compare.prepare import prepared
 
 SCRIPTS = ("base", "plot", "marks", "board", "effects", "frontier", "heat", "posture", "tuning", "viewer", "main")
 """Parts of the page's script in the order they are joined."""
@@ -47,7 +48,7 @@ def page(content: Content) -> str:
     """
     from markupsafe import Markup
 
-    safe = _withheld(clean(dict(content)))
+    safe = prepared(clean(dict(content)))
     template, style, script = _assets()
     found = board(safe)
     written: str = template.render(
@@ -117,20 +118,6 @@ def families(content: Content) -> list[tuple[int, int]]:
     return marks
 
 
-def _withheld(content: dict[str, Any]) -> dict[str, Any]:
-    """The content without the texts that are not to be shown, so that the file does not hold them either."""
-    examples = [
-        {
-            **each,
-            "replies": [
-                {**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")
-            ],
-        }
-        for each in listed(content, "examples")
-    ]
-    return {**content, "examples": examples}
-
-
 def sections(content: Content) -> Mapping[str, bool]:
     """Which parts of the page the content has something for."""
     found = rows(content)
@@ -144,7 +131,7 @@ def sections(content: Content) -> Mapping[str, bool]:
         "matched": bool(listed(mapping(content, "matched_kl"), "rows")),
         "wins": bool(mapping(content, "wins").get("ids")),
         "posture": any(all(isinstance(mapping(row, "metrics").get(key), Mapping) for key in posture) for row in found),
-        "breach_at": any(mapping(row, "breach_at") for row in found),
+        "breach_at": any(str(k) != "1" for row in found for k in mapping(row, "breach_at")),
         "attacks": any(mapping(row, "attacks") for row in found),
         "strata": any(mapping(row, "strata") for row in found),
         "tuning": bool(listed(mapping(content, "tuning"), "curves") or listed(mapping(content, "tuning"), "chosen")),

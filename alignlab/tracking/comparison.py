@@ -59,7 +59,7 @@ def tables(content: Content) -> dict[str, list[Row]]:
     found = {
         "leaderboard": [_standing(row) for row in _rows(content.get("rows"))],
         "frontier": [{"label": labels.get(str(p.get("id")), ""), **p} for p in _rows(frontier.get("points"))],
-        "frontier_best_of_n": [dict(point) for point in _rows(frontier.get("best_of_n"))],
+        "frontier_best_of": [dict(point) for point in _rows(frontier.get("best_of"))],
         "frontier_fits": [dict(fit) for fit in _rows(frontier.get("fits"))],
         "against_baseline": [dict(each) for each in _rows(content.get("against_baseline"))],
         "samples": list(_replies(_rows(content.get("examples")), labels)),

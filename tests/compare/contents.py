@@ -355,7 +355,7 @@ def _frontier(rows: list[dict[str, Any]], betas: tuple[float, ...]) -> dict[str,
         }
         for name, target, a, b in (("ppo", "gold", 0.55, 0.25), ("dpo", "gold", 0.40, 0.19), ("ppo", "proxy", 0.6, 0.1))
     ]
-    return {"points": points, "best_of_n": best, "fits": fits}
+    return {"points": points, "best_of": best, "fits": fits}
 
 
 def _tuning(rows: list[dict[str, Any]], draw: random.Random) -> dict[str, Any]:

@@ -133,6 +133,25 @@ def test_leaderboard_reads_without_scripts(written: str) -> None:
     assert "document.title" in words, "the reason of a failed run is shown as text"
 
 
+def test_start_has_one_row_only() -> None:
+    content = comparison(betas=(0.1,), examples=1)
+    start = {"id": "sft", "label": "where all began", "control": True, "metrics": {"gold": {"mean": 1.2}}}
+    words = " ".join(Reader(page({**content, "rows": [*content["rows"], start]})).words)
+    assert "where all began" in words
+    assert "SFT, the start" not in words
+
+
+def test_intervals_of_shares_stay_shares() -> None:
+    wide = {"mean": 0.06, "low": -0.73, "high": 1.4}
+    row = {"id": "a", "metrics": {"breach": wide, "youden": {**wide, "low": -2.0}, "gold": {**wide, "high": 7.0}}}
+    text = page({"rows": [row]})
+    words = " ".join(Reader(text).words)
+    assert "0.0 to 100.0" in words
+    assert "−100.0 to 100.0" in words
+    assert "−0.73 to 7.00" in words, "a score is no share"
+    assert row["metrics"]["breach"] == wide, "the caller's content stays as it was"
+
+
 def test_first_screen_answers_and_evidence_stands_before_caveats(written: str) -> None:
     answer = comparison()["answer"].split(";")[0]
     places = [written.index(part) for part in (answer, 'id="leaderboard"', 'id="effects"', 'id="caveats"')]

@@ -1,5 +1,8 @@
 // Gain against drift and against cost.
 const TARGETS = [['gold', 'gold'], ['judge_score', 'held-out'], ['proxy', 'training reward']];
+// Where gold is not known, points carry the gain in the primary figure under its name.
+const goldKnown = rows.some(row => mean(row, 'gold') !== null);
+const targetMetric = target => target === 'gold' && !goldKnown ? best : metricOf(target);
 function curveOf(fit) {
   const { a, b } = fit;
   if (!isNumber(a) || !isNumber(b) || !isNumber(fit.kl_low) || !isNumber(fit.kl_high)) return null;
@@ -11,12 +14,13 @@ function curveOf(fit) {
 }
 function drawFrontier(host) {
   const given = object(content.frontier), points = list(given.points).filter(point => byId.has(point.id) && isNumber(point.kl));
-  const targets = TARGETS.filter(([key]) => points.some(point => isNumber(point[key])));
+  const targets = TARGETS.filter(([key]) => points.some(point => isNumber(point[key])))
+    .map(([key, words]) => [key, key === 'gold' && !goldKnown ? best.label : words]);
   if (!targets.length) return;
   let target = (targets.find(([key]) => key === best.key) || targets[0])[0], axis = 'root', withFits = true;
   const chart = h('div');
   const draw = width => {
-    const metric = metricOf(target), seen = points.filter(point => isNumber(point[target]));
+    const metric = targetMetric(target), seen = points.filter(point => isNumber(point[target]));
     const faint = seen.map(point => ({ row: byId.get(point.id), x: point.kl, y: point[target],
       lines: [byId.get(point.id).label, `seed ${text(point.seed)}: gain ${shown(point[target], metric, true)} at ${shown(point.kl, metricOf('kl'))} nats`] }));
     const bold = ranked(rows).map(row => {
@@ -26,7 +30,7 @@ function drawFrontier(host) {
       return { row, x: x.mean, y: y.mean, xSpan: x, ySpan: y, lines: [row.label, `gain ${shown(y.mean, metric, true)}${between(y, metric, true) && ` (${between(y, metric, true)})`}`,
         `KL ${shown(x.mean, metricOf('kl'))} nats`, `${own.length} ${own.length === 1 ? 'seed' : 'seeds'}`] };
     }).filter(Boolean);
-    const reach = list(given.best_of_n).filter(each => isNumber(each.kl) && isNumber(each[target]));
+    const reach = list(given.best_of).filter(each => isNumber(each.kl) && isNumber(each[target]));
     const fits = withFits ? list(given.fits).filter(fit => fit.target === target).map(fit => ({ fit, curve: curveOf(fit),
       row: byId.get(fit.id) || rows.find(row => row.method === fit.id || row.name === fit.id) })).filter(each => each.curve) : [];
     const under = (svg, x, y) => {
@@ -59,7 +63,7 @@ function drawFrontier(host) {
   const again = fluid(chart, draw);
 }
 function drawCosts(host) {
-  const keys = ['flops_with_stages', 'seconds_with_stages', 'flops', 'seconds', 'sampled_tokens', 'labels', 'steps', 'peak_memory'].filter(key => rows.filter(row => mean(row, key) > 0 && mean(row, 'gain') !== null).length > 1);
+  const keys = ['flops_with_stages', 'seconds_with_stages', 'flops', 'seconds', 'sampled_tokens', 'labels', 'steps', 'inference_flops_per_reply', 'peak_memory_bytes', 'peak_memory'].filter(key => rows.filter(row => mean(row, key) > 0 && mean(row, 'gain') !== null).length > 1);
   if (!keys.length) return;
   let chosen = keys[0];
   const chart = h('div');

@@ -10,7 +10,7 @@ function drawPosture(host) {
     const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: figure(row, side), ySpan: figure(row, 'breach'),
       lines: [row.label, `breach ${shown(mean(row, 'breach'), breach)} % ${between(figure(row, 'breach'), breach) && `(${between(figure(row, 'breach'), breach)})`}`,
         `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`] }));
-    const starts = found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
+    const starts = controls && byId.has('sft') ? null : found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
     return [legend(found), scatter({ width, points, name: 'breach against over-refusal', height: Math.max(340, Math.min(440, width * 0.8)),
       xs: [0, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
       ys: [0, ...points.flatMap(point => [point.y, point.ySpan.low, point.ySpan.high]), ...(starts ? [starts[1]] : [])],
