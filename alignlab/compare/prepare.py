@@ -38,16 +38,15 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         key: _within(found, -1.0 if key in SIGNED else 0.0) if metric(key).form == "percent" else found
         for key, found in mapping(row, "metrics").items()
     }
-    attacks = {
-        name: {**found, "breach": _within(found.get("breach"))} if isinstance(found, Mapping) else found
-        for name, found in mapping(row, "attacks").items()
-    }
-    strata = {
-        kind: {**found, "refusal": _within(found.get("refusal"))} if isinstance(found, Mapping) else found
-        for kind, found in mapping(row, "strata").items()
-    }
+    attacks = {name: _share(found, "breach") for name, found in mapping(row, "attacks").items()}
+    strata = {kind: _share(found, "refusal") for kind, found in mapping(row, "strata").items()}
     breach_at = {k: _within(found) for k, found in mapping(row, "breach_at").items()}
     return {**row, "metrics": metrics, "attacks": attacks, "strata": strata, "breach_at": breach_at}
+
+
+def _share(found: Any, key: str) -> Any:
+    """Figures of which the named one, where it is there, is a share."""
+    return {**found, key: _within(found[key])} if isinstance(found, Mapping) and key in found else found
 
 
 def _within(found: Any, least: float = 0.0) -> Any:
