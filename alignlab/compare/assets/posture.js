@@ -12,8 +12,8 @@ function drawPosture(host) {
         `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`] }));
     const starts = controls && byId.has('sft') ? null : found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
     return [legend(found), scatter({ width, points, name: 'breach against over-refusal', height: Math.max(340, Math.min(440, width * 0.8)),
-      xs: [0, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
-      ys: [0, ...points.flatMap(point => [point.y, point.ySpan.low, point.ySpan.high]), ...(starts ? [starts[1]] : [])],
+      xs: [0, 0.1, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
+      ys: [0, 0.1, ...points.flatMap(point => [point.y, point.ySpan.low, point.ySpan.high]), ...(starts ? [starts[1]] : [])],
       xLabel: `harmless (${names[side]}) requests refused, %`, yLabel: 'harmful requests answered, %', xFormat: percent, yFormat: percent,
       under: (svg, x, y) => {
         if (starts) svg.append(explain(s('path', { class: 'start-mark', d: `M${x(starts[0]) - 7} ${y(starts[1])}h14m-7 -7v14` }), ['SFT, the start']));
