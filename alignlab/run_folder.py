@@ -30,6 +30,7 @@ from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
+from alignlab.method import Method
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
@@ -155,12 +156,20 @@ def _about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) ->
         "summary": method.summary,
         "equation": method.equation,
         "paper": method.paper,
+        "family": _family(method),
         "kl_known": "bound" if bound else "exact",
         "withheld": sorted(withheld(graph)),
         "command": _command(overrides),
         "versions": versions(),
         "settings": canonical(asdict(settings)),
     }
+
+
+def _family(method: Method) -> str:
+    """What a method learns from, by which drawings colour it."""
+    if method.sampler:
+        return "inference"
+    return "own samples" if method.needs.rollouts else str(method.needs.data.value)
 
 
 def versions() -> dict[str, str]:

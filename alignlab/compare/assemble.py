@@ -17,7 +17,7 @@ from alignlab.compare.conditions import Condition, conditions
 from alignlab.compare.drift import frontier, matched_kl
 from alignlab.compare.duels import duels
 from alignlab.compare.examples import examples
-from alignlab.compare.rows import LABELS, SFT, control, failures, figure, primary_of, row
+from alignlab.compare.rows import LABELS, SFT, control, extremes, failures, figure, primary_of, row
 from alignlab.compare.runs import DONE, SWEEP, Run, read_json, read_runs
 from alignlab.compare.trials import tuning
 from alignlab.compare.verdict import answer, caveats, shared
@@ -61,7 +61,7 @@ def assemble(
         "primary_label": LABELS.get(primary, ""),
         "baseline": _baseline(baseline, table, start),
         "seeds": sorted({seed for condition in rows for seed in condition.runs}),
-        "rows": [*table, *([start] if start else [])],
+        "rows": [*table, *([start] if start else []), *extremes(table)],
         "failures": failures(spoiled),
         "not_compared": [
             *({"label": run.name, "reason": "trains what scores completions, not a policy"} for run in scorers),

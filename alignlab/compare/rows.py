@@ -15,6 +15,7 @@ PRIMARY = ("gold", "judge_score", "proxy")
 """What decides, the first that every run knows: the truth, a model nobody trains on, the model methods train on."""
 LABELS = {"gold": "gold score", "judge_score": "held-out score", "proxy": "training score"}
 SFT = "sft"
+REFUSALS = ("refusal_harmful", "refusal_lookalike", "refusal_benign", "refusal_wrapped")
 
 
 def primary_of(rows: Sequence[Condition]) -> str:
@@ -51,7 +52,9 @@ def row(condition: Condition, primary: str) -> dict[str, Any]:
         "kl_known": first.about.get("kl_known"),
         "settings": dict(condition.shown),
         "conventions": dict(first.result.get("conventions") or {}),
+        "family": first.about.get("family"),
         "command": first.about.get("command"),
+        "folders": [str(run.folder) for run in runs.values()],
         "seeds": sorted(runs),
         "control": False,
         "metrics": _metrics(runs),
@@ -99,6 +102,31 @@ def control(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
         "breach_at": _breach_at(runs, "sft"),
         "flags": [],
         "counts": {"done": len(runs), "failed": 0, "invalid": 0},
+    }
+
+
+def extremes(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Two policies nobody has to run, as a check of the instrument: one refuses everything, one nothing.
+
+    Where no run was judged for refusals there is nothing to check.
+    """
+    judged = [name for name in REFUSALS if any(name in row["metrics"] for row in table)]
+    if not judged:
+        return []
+    told = (("refuse", "refuse everything", 1.0), ("comply", "comply with everything", 0.0))
+    return [_extreme(name, label, share, judged) for name, label, share in told]
+
+
+def _extreme(name: str, label: str, refusal: float, judged: Sequence[str]) -> dict[str, Any]:
+    known = {each: refusal for each in judged} | {"breach": 1 - refusal, "youden": 0.0}
+    fixed = {each: {"mean": value, "low": None, "high": None, "by_seed": {}} for each, value in known.items()}
+    empty: dict[str, Any] = {"settings": {}, "conventions": {}, "costs": {}, "strata": {}, "attacks": {}}
+    counts = {"done": 0, "failed": 0, "invalid": 0}
+    words = "What a policy would score that answers nothing." if refusal else "What one would score that answers all."
+    return {
+        **{"id": name, "label": label, "name": name, "summary": words, "control": True, "seeds": []},
+        **empty,
+        **{"metrics": fixed, "gain": figure({}), "breach_at": {}, "flags": [], "counts": counts},
     }
 
 

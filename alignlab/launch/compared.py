@@ -28,8 +28,11 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, help="where to write; the first folder by default")
     parser.add_argument("--baseline", default="sft", help="row that all others are held against; the default is SFT")
     parser.add_argument("--reveal", action="store_true", help="show replies to real harmful requests")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="what people chose, as `label` wrote it")
     given = parser.parse_args(list(arguments))
     content = contents(given.folders, baseline=given.baseline, reveal=given.reveal)
+    if given.labels:
+        add_labels(content, given.labels)
     write(content, given.out or given.folders[0])
     show(content, given.out or given.folders[0])
     return int(bool(content["failures"]))
@@ -76,6 +79,25 @@ def contents(folders: Sequence[Path], *, baseline: str = "sft", reveal: bool = F
     from alignlab.compare.assemble import assemble
 
     return assemble(folders, baseline=baseline, version=__version__, reveal=reveal)
+
+
+def add_labels(content: dict[str, Any], path: Path) -> None:
+    """Put win rates by people into the matrix of win rates. DataError where no label is about one of its rows."""
+    from alignlab.label.summary import human_wins
+
+    found = human_wins(path)
+    rows = {str(Path(folder).resolve()): row["id"] for row in content["rows"] for folder in row.get("folders", ())}
+    own = {}
+    for place, name in enumerate(found["ids"]):
+        known = {rows.get(str(Path(folder).resolve())) for folder in found["folders"][name]} - {None}
+        if name == "sft" or len(known) == 1:
+            own["sft" if name == "sft" else known.pop()] = place
+    wins = content.get("wins") or {"ids": [row["id"] for row in content["rows"]]}
+    if len(set(own) & set(wins["ids"])) < 2:
+        raise DataError(f"{path} has no labels on two rows of this comparison", "label its runs: `label FOLDER`")
+    places = [own.get(name) for name in wins["ids"]]
+    table = [[None if None in (a, b) else found["wins"][a][b] for b in places] for a in places]
+    content["wins"] = {**wins, "labels": table}
 
 
 def write(content: Mapping[str, Any], folder: Path) -> None:
