@@ -14,15 +14,12 @@ from typing import Any
 
 import pytest
 from support import OFFLINE, ROOT, TINY, alignlab
+from sweeping import Here
 
 import alignlab as package
 from alignlab import explain, registry
 from alignlab.__main__ import USAGE, VERBS, main
 from alignlab.errors import TrainingError
-from alignlab.launch import record
-from alignlab.launch.jobs import Job
-from alignlab.launch.outcome import outcome
-from alignlab.launch.pool import Ended
 
 
 @pytest.fixture(autouse=True)
@@ -66,24 +63,6 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     monkeypatch.setattr("alignlab.run.run", run)
     monkeypatch.setattr("alignlab.launch.sweep.Pool", Here)
     return asked
-
-
-class Here:
-    """Runs the jobs of a sweep in this process."""
-
-    def __init__(self, limits: Any, watch: Any, group: str) -> None:
-        self.watch, self.group = watch, group
-
-    def run(self, jobs: list[Job]) -> list[Ended]:
-        return [self.one(job) for job in jobs]
-
-    def one(self, job: Job) -> Ended:
-        record.begin(job)
-        code, reason = outcome(job.settings, job.folder, job.overrides, self.group)
-        ended = Ended(job, "failed" if code else "done", reason)
-        record.end(job, ended.status, reason, 0.0)
-        self.watch.ended(ended)
-        return ended
 
 
 def test_help_fits_a_terminal_and_names_every_verb_and_group(capsys: pytest.CaptureFixture[str]) -> None:
