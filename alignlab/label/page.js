@@ -77,7 +77,7 @@ function marks() {
     const rank = rankOf(Number(made.dataset.place));
     made.classList.toggle("picked", rank > 0);
     const ties = rank && groups[rank - 1].length > 1;
-    made.querySelector(".rank").textContent = !rank || !several ? "" : `${rank}${ties ? " (tie)" : ""}`;
+    made.querySelector(".rank").textContent = !rank || !several ? "" : `Rank ${rank}${ties ? ", tie" : ""}`;
   }
   at("equal").querySelector("span").textContent = several ? "All equal" : "Tie";
   for (const id of ["join", "clear", "save"]) at(id).hidden = !several;

@@ -140,7 +140,7 @@ def test_rankings_by_keys(browser: Browser, serve: Callable[..., LabelServer], t
     for key in ("1", "Escape", "2", "=", "3", "1"):
         browser.press(key)
     shown = "[...document.querySelectorAll('.rank')].map(rank => rank.textContent)"
-    assert browser.value(shown) == ["2", "1 (tie)", "1 (tie)"]
+    assert browser.value(shown) == ["Rank 2", "Rank 1, tie", "Rank 1, tie"]
     browser.click("#save")
     done(browser, 2)
     browser.press("t")
