@@ -21,7 +21,7 @@ alignlab trains and compares ways of aligning a language model.
   python -m alignlab -m algo=A,B seed=0,1      a sweep: every combination
   python -m alignlab compare FOLDER …          tables and a page of runs
   python -m alignlab recommend FOLDER …        which to use, within limits
-  python -m alignlab reproduce RUN             run a finished run again: the same?
+  python -m alignlab reproduce RUN             a finished run again: the same?
   python -m alignlab chat RUN                  talk to its model, beside SFT
   python -m alignlab label RUN …               say which replies are better
   python -m alignlab methods [NAME]            what is installed; all about one

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alignlab.config import RunConfig, TrackingConfig
 from alignlab.errors import AlignlabError, ConfigError, DataError, TrainingError
-from alignlab.evaluation.result import read_result
 from alignlab.recorded import RESULT, Record, changed, read_record, restored
-from alignlab.reproduced import Comparison, compare, show
 from alignlab.tracking.console import say, warn
+
+if TYPE_CHECKING:
+    from alignlab.reproduced import Comparison
 
 SAME, DIFFERS, CANNOT = 0, 1, 2
 """Exit codes."""
@@ -85,6 +87,7 @@ def reproduce(
     _check_data(record, settings, then)
     _announce(record, settings)
 
+    from alignlab.reproduced import compare, show
     from alignlab.run import run
 
     run(settings, folder, overrides=["reproduce", str(target)])
@@ -102,6 +105,8 @@ def _result(record: Record) -> dict[str, object]:
         raise ConfigError(
             f"{record.folder} holds no {RESULT}: that run never finished", "give its own command again; it goes on"
         )
+    from alignlab.evaluation.result import read_result
+
     return read_result(record.folder / RESULT)
 
 

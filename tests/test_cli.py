@@ -201,6 +201,30 @@ def test_failed_jobs_leave_the_others_and_show_in_table_and_exit_code(
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_a_sweep_tracked_by_wandb_leaves_its_comparison_and_panels(
+    ran: list[SimpleNamespace],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[tuple[str, int]] = []
+
+    def log(content: Any, folder: Path, settings: Any, group: str) -> None:
+        told.append((group, len(content["rows"])))
+        if len(told) == 2:
+            raise TrainingError("the server is gone")
+
+    monkeypatch.setattr("alignlab.tracking.comparison.log_comparison", log)
+    assert main(["-m", "algo=dpo", "seed=0,1", "tracking=wandb", "hydra.sweep.dir=here"]) == 0
+    content = json.loads((elsewhere / "here" / "wandb_workspace.json").read_text())
+    assert content["group"] == ran[0].group == "here"
+    assert content["command"].startswith("python -m alignlab wandb-sync ")
+    assert main(["-m", "algo=dpo", "seed=2", "tracking=wandb", "hydra.sweep.dir=there"]) == 0
+    assert "wandb does not show this comparison: the server is gone" in capsys.readouterr().err
+    assert main(["-m", "algo=dpo", "seed=3", "hydra.sweep.dir=nowhere"]) == 0
+    assert told == [("here", 1), ("there", 1)]
+
+
 def test_sweep_of_a_file(ran: list[SimpleNamespace]) -> None:
     assert main(["-m", "+sweep=kl_frontier", "seed=0", "algo.beta=0.1,0.2"]) == 0
     assert [job.settings.algo.name for job in ran] == ["ppo", "ppo", "dpo", "dpo"]

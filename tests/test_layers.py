@@ -46,9 +46,9 @@ LAYERS = (
     ("stages",),
     ("costs", "launch.background", "run_folder"),
     ("exact", "run"),
-    ("catalogue", "explain"),
+    ("catalogue", "explain", "recorded"),
     ("compose", "docs"),
-    ("label", "launch"),
+    ("chat", "label", "launch", "reproduce", "reproduced"),
     ("__main__",),
 )
 HEAVY = ("torch", "lightning", "transformers", "datasets", "wandb", "numpy", "scipy")
@@ -158,6 +158,9 @@ def loaded_after(code: str, cwd: Path) -> set[str]:
         (["model=hf"], 2),
         (["-m", "algo=ppo,dpo", "seed=0,-1"], 2),
         (["--cfg", "job"], 0),
+        (["reproduce", "nowhere"], 2),
+        (["chat", "nowhere"], 2),
+        (["wandb-sync", "nowhere"], 2),
         (["label", "--help"], 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),

@@ -65,24 +65,37 @@ def _count(text: str) -> int:
 
 def _open(options: argparse.Namespace) -> Talk:
     """The conversation with what was named: a run where there is a record of one, else a model directory."""
+    target = options.run.expanduser()
+    bare = target.is_dir() and not (target / CONFIG).is_file()
+    if bare and not (target / "config.json").is_file():
+        raise ConfigError(
+            f"{options.run} is neither the folder of a run nor a model directory",
+            "name a folder below runs/, or one written by save_pretrained",
+        )
+    record = None if bare else read_record(target)
+    asked = None if options.temperature is None else check_temperature(options.temperature)
     from alignlab.chat import directory, runs
-    from alignlab.chat.room import check_temperature
 
-    target, temperature = options.run.expanduser(), 1.0
-    if target.is_dir() and not (target / CONFIG).is_file():
-        if not (target / "config.json").is_file():
-            raise ConfigError(
-                f"{options.run} is neither the folder of a run nor a model directory",
-                "name a folder below runs/, or one written by save_pretrained",
-            )
-        room = directory.room(target, max_new_tokens=options.max_new_tokens)
-    else:
-        record = read_record(target)
-        temperature = float(record.config.get("evaluation", {}).get("temperature", 1.0))
-        room = runs.room(record, store=options.store, max_new_tokens=options.max_new_tokens)
-    if options.temperature is not None:
-        temperature = check_temperature(options.temperature)
-    return Talk(room, options.seed, temperature)
+    if record is None:
+        return Talk(directory.room(target, max_new_tokens=options.max_new_tokens), options.seed, _or(asked, 1.0))
+    room = runs.room(record, store=options.store, max_new_tokens=options.max_new_tokens)
+    evaluated = float(record.config.get("evaluation", {}).get("temperature", 1.0))
+    return Talk(room, options.seed, _or(asked, evaluated))
+
+
+def _or(asked: float | None, default: float) -> float:
+    return default if asked is None else asked
+
+
+def check_temperature(text: str) -> float:
+    """A temperature, 0 for greedy. ConfigError for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"temperature {text!r} is not a number from 0 on", "0 is greedy, 1 is how models are trained")
+    return value
 
 
 def _turns(given: Sequence[str] | None) -> Iterator[str]:
@@ -160,8 +173,6 @@ class Talk:
         say("a new conversation", "dim")
 
     def _warm(self, rest: str) -> None:
-        from alignlab.chat.room import check_temperature
-
         self.temperature = check_temperature(rest)
         say(f"temperature {self.temperature:g}", "dim")
 

@@ -13,7 +13,7 @@ from alignlab.data.encode import Encoder
 from alignlab.data.schema import Message, Prompt
 from alignlab.data.template import BareTemplate
 from alignlab.data.tokens import Limits, tokenise_prompts
-from alignlab.errors import ConfigError, DataError
+from alignlab.errors import DataError
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.sampler import Sampler
@@ -122,14 +122,3 @@ class Room:
         """Begin a new conversation."""
         for speaker in self.speakers:
             speaker.history.clear()
-
-
-def check_temperature(text: str) -> float:
-    """A temperature, 0 for greedy. ConfigError for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ConfigError(f"temperature {text!r} is not a number from 0 on", "0 is greedy, 1 is how models are trained")
-    return value

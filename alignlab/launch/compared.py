@@ -10,7 +10,7 @@ from typing import Any
 
 from alignlab import __version__
 from alignlab.config import RunConfig
-from alignlab.errors import DataError
+from alignlab.errors import AlignlabError, DataError
 from alignlab.stages.files import atomic_write_text
 from alignlab.tracking.console import messages, results, say, warn
 
@@ -132,6 +132,16 @@ def conclude(folder: Path, settings: RunConfig) -> None:
         write(content, folder)
     show(content, folder)
     if settings.tracking.kind == "wandb":
-        from alignlab.tracking.workspace import log_comparison
+        _track(content, folder, settings)
 
+
+def _track(content: Mapping[str, Any], folder: Path, settings: RunConfig) -> None:
+    """The comparison and its panels in wandb; failing at it takes nothing from the sweep."""
+    from alignlab.tracking.comparison import log_comparison
+    from alignlab.tracking.workspace import publish
+
+    try:
         log_comparison(content, folder, settings.tracking, folder.name)
+        publish(folder, settings.tracking, folder.name)
+    except AlignlabError as error:
+        warn(f"wandb does not show this comparison: {error}")

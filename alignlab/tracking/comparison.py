@@ -59,11 +59,10 @@ def tables(content: Content) -> dict[str, list[Row]]:
     found = {
         "leaderboard": [_standing(row) for row in _rows(content.get("rows"))],
         "frontier": [{"label": labels.get(str(p.get("id")), ""), **p} for p in _rows(frontier.get("points"))],
-        "frontier_best_of": [dict(point) for point in _rows(frontier.get("best_of"))],
-        "frontier_fits": [dict(fit) for fit in _rows(frontier.get("fits"))],
-        "against_baseline": [dict(each) for each in _rows(content.get("against_baseline"))],
+        **{f"frontier_{part}": _plain(value) for part, value in frontier.items() if part != "points"},
+        "against_baseline": _plain(content.get("against_baseline")),
         "samples": list(_replies(_rows(content.get("examples")), labels)),
-        "failures": [dict(each) for each in _rows(content.get("failures"))],
+        "failures": _plain(content.get("failures")),
     }
     return {name: _even(rows) for name, rows in found.items() if rows}
 
@@ -121,6 +120,10 @@ def _cell(value: Any) -> Any:
 
 def _rows(value: Any) -> list[Content]:
     return [each for each in value or () if isinstance(each, Mapping)]
+
+
+def _plain(value: Any) -> list[Row]:
+    return [dict(each) for each in _rows(value)]
 
 
 def _mapping(value: Any) -> Content:

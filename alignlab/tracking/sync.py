@@ -18,12 +18,14 @@ from typing import Any
 
 from alignlab.config import TrackingConfig
 from alignlab.errors import ConfigError, StoreError
+from alignlab.stages.files import atomic_write_text
 from alignlab.tracking import workspace
 from alignlab.tracking.comparison import log_comparison
 from alignlab.tracking.console import say, warn
 
-COMPARISON = "comparison.json"
+COMPARISON = "leaderboard.json"
 """The content of a comparison, where one was made; its tables are sent unless an offline record holds them."""
+SENT = "wandb_comparison.sent"
 LONGEST = 300
 """Characters of what wandb said that are repeated."""
 
@@ -73,6 +75,7 @@ def send(folder: Path, *, dry_run: bool = False) -> None:
         _sync(path)
     if panels is not None and tables is not None:
         log_comparison(tables, folder, _online(panels), panels["group"])
+        atomic_write_text(folder / SENT, "the tables of the comparison were sent\n")
     if panels is not None:
         say(f"panels: {workspace.save(panels)}")
 
@@ -109,7 +112,12 @@ def _reason(said: str) -> str:
 def _tables(folder: Path, panels: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The content of a comparison that no record holds yet."""
     path = folder / COMPARISON
-    if panels is None or not path.is_file() or any((folder / "wandb").glob("*run-*")):
+    if (
+        panels is None
+        or not path.is_file()
+        or (folder / SENT).exists()
+        or any((folder / "wandb").glob("offline-run-*"))
+    ):
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

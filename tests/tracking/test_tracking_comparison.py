@@ -213,7 +213,7 @@ def test_a_refusing_server_is_an_error_even_where_wandb_says_all_is_well(
 def test_records_then_tables_then_panels(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is called in which order, with wandb's own parts replaced."""
     workspace.publish(sweep, WANDB, "g")
-    (sweep / "comparison.json").write_text(json.dumps(CONTENT))
+    (sweep / "leaderboard.json").write_text(json.dumps(CONTENT))
     called: list[Any] = []
 
     def command(arguments: list[str], **rest: Any) -> subprocess.CompletedProcess[str]:
