@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,8 +132,16 @@ def test_keys_of_a_terminal_need_no_enter_and_leave_it_as_it_was(monkeypatch: py
         before = termios.tcgetattr(child)
         monkeypatch.setattr(sys, "stdin", terminal)
         keys: Iterator[str] = pressed(terminal)
-        os.write(parent, b"1t")
+
+        def press() -> None:
+            while termios.tcgetattr(child) == before:  # keys pressed earlier are dropped, as they were meant for others
+                time.sleep(0.01)
+            os.write(parent, b"1t")
+
+        person = threading.Thread(target=press, daemon=True)
+        person.start()
         assert [next(keys), next(keys)] == ["1", "t"]
+        person.join()
         assert termios.tcgetattr(child) != before
         keys.close()  # type: ignore[attr-defined]
         assert termios.tcgetattr(child) == before
