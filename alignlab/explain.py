@@ -149,7 +149,8 @@ def _key_remedy(key: str, cfg: DictConfig | None) -> str:
     node = OmegaConf.select(cfg, parent) if parent else cfg
     siblings = [str(each) for each in node] if isinstance(node, DictConfig) else []
     near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
-    dotted = [f"{parent}.{near[0]}" if parent else near[0]] if near else _elsewhere(name, _leaves(cfg))
+    exact, alike = _elsewhere(name, _leaves(cfg)), [f"{parent}.{near[0]}" if parent else near[0]] if near else []
+    dotted = alike or exact if parent else exact or alike  # a whole name without its group beats a slip of the pen
     if dotted:
         return f"did you mean {dotted[0]}?"
     if key.startswith("algo.") and "method" in siblings:

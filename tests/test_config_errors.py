@@ -39,6 +39,10 @@ CASES = [
     ("+algo.bla=1", r"unknown setting algo\.bla", r"leave it out"),
     ("hydra.foo=1", r"unknown setting hydra\.foo", r"`--cfg hydra` prints"),
     ("streams.foo=1", r"unknown seed stream streams\.foo", r"choose from world, init"),
+    ("algo=dpo budget=sampled_tokens budget.limit=9", r"dpo samples nothing while it trains", r"budget=flops"),
+    ("algo=best_of_n budget=steps budget.limit=9", r"best_of_n acts at inference", r"budget=labels"),
+    ("budget=flops", r"budget.* has no (limit|value)", r"budget\.limit="),
+    ("budget=stepz", r"unknown budget budget=stepz", r"did you mean 'steps'"),
     # Types.
     ("algo.beta=abc", r"algo\.beta=abc: 'abc' is not a number", r"Price of KL.*Without this override it is algo.beta="),
     ("seed=x", r"seed=x: 'x' is not a whole number", r"it is seed=0"),
