@@ -27,6 +27,9 @@ NEEDED = {
     "composite": ["reward.parts=[{kind: learned}]"],
     "endpoint": ["annotator.base_url=http://127.0.0.1:1/v1", "annotator.model=x"],
     "model": ["annotator.path=x"],
+    "steps": ["budget.limit=9"],
+    "sampled_tokens": ["budget.limit=9"],
+    "flops": ["budget.limit=9"],
 }
 GROUPS = ("algo", "data", "model", "reward", "annotator")
 """Groups whose options have settings of their own."""
