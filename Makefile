@@ -1,10 +1,13 @@
 .PHONY: test fast check format docs
 
+# Two processes: each holds torch, so that more would rather fill the memory than save time.
+WORKERS ?= 2
+
 test: check
-	python -m pytest -q
+	python -m pytest -q -n $(WORKERS) --dist loadfile
 
 fast: check
-	python -m pytest -q -m "not slow"
+	python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
 
 check:
 	ruff check .
