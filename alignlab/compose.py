@@ -169,7 +169,9 @@ def _sweep_file(parsed: Sequence[Override]) -> Mapping[str, str]:
 
 def check(overrides: Sequence[str]) -> None:
     """Compose and type one run before anything is loaded for it."""
-    config.typed(composed(overrides))
+    settings = config.typed(composed(overrides))
+    if settings.tune is not None:
+        raise ConfigError("+tune= describes many runs", "add -m to run them, as in -m +tune=equal algo=…")
     _refuse_idle_sweep(overrides)
 
 

@@ -19,8 +19,9 @@ from omegaconf import DictConfig
 from alignlab.compose import CONFIG_NAME, check, composed, conf_folder, register
 from alignlab.config import typed
 from alignlab.errors import ConfigError
+from alignlab.launch.jobs import Sweep
 from alignlab.launch.outcome import outcome
-from alignlab.launch.sweep import planned, sweep
+from alignlab.launch.sweep import announce_jobs, planned, sweep
 from alignlab.stages.files import disk_error
 
 
@@ -33,11 +34,23 @@ def launch(arguments: Sequence[str]) -> int:
         found = planned(overrides)
         if found.launcher == "basic" and not _other_sweeper(overrides):
             return sweep(overrides, found)
+        _refuse_for_launchers(found)
+        announce_jobs(overrides, found)
     elif options.cfg or options.info:
         composed(overrides)
     elif not _foreign(options):
         check(overrides)
     return _by_hydra(arguments, overrides)
+
+
+def _refuse_for_launchers(found: Sweep) -> None:
+    """A launcher of Hydra's runs what was typed, job by job: there is nobody to leave out, to tune or to choose."""
+    if found.jobs[0].settings.tune is not None:
+        raise ConfigError(f"a search of settings does not run by hydra/launcher={found.launcher}", "leave that out")
+    if found.notes:
+        raise ConfigError(
+            f"hydra/launcher={found.launcher} runs every job as typed, and {found.notes[0]}", "type only what applies"
+        )
 
 
 def _other_sweeper(overrides: Sequence[str]) -> bool:

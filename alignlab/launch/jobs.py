@@ -71,22 +71,28 @@ class Composer:
     """Composes each combination once: seeds are the most frequent axis, and composing takes half a second."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], DictConfig] = {}
+        self._known: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration with Hydra's beside it. It is shared: callers set seeds and nothing else."""
         rest = tuple(item for item in overrides if key_of(item) not in SEEDS)
         if rest not in self._known:
-            self._known[rest] = composed(rest, hydra=True)
-        cfg = self._known[rest]
-        seeds = {key_of(item): item.partition("=")[2] for item in overrides if key_of(item) in SEEDS}
+            found = composed(rest, hydra=True)
+            plain = OmegaConf.to_container(OmegaConf.masked_copy(found, list(SEEDS)), resolve=False)
+            assert isinstance(plain, dict)
+            self._known[rest] = found, {str(key): value for key, value in plain.items()}
+        cfg, own = self._known[rest]
+        typed_in = {key_of(item): item.partition("=")[2] for item in overrides if key_of(item) in SEEDS}
         for key in SEEDS:
-            value = seeds.get(key, "${seed}" if key == "stage_seed" else "0")
-            cfg[key] = value if "${" in value else _whole(key, value)
+            value = typed_in.get(key, own[key])
+            cfg[key] = value if not isinstance(value, str) else _seed(key, value)
         return cfg
 
 
-def _whole(key: str, value: str) -> int:
+def _seed(key: str, value: str) -> int | str:
+    """A seed as typed: a number, or a reference to another setting, which Hydra hands over escaped."""
+    if "$" in value:
+        return value.replace("\\", "")
     try:
         return int(value)
     except ValueError:
@@ -127,17 +133,27 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
         notes.append(
             f"{repeated} {'jobs' if many else 'job'} would repeat another and {'are' if many else 'is'} left out"
         )
-    first = compose(wanted[0])
+    first = compose(next(iter(found.values()))[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])
     folder = place(first, [settings for _, settings, _ in found.values()])
-    return Sweep(
-        jobs=tuple(
-            Job(number, job, settings, folder / _subfolder(compose(job), number))
-            for job, settings, number in found.values()
-        ),
-        notes=tuple(dict.fromkeys(notes)),
-        launcher=launcher,
+    placed = tuple(
+        Job(number, job, settings, folder / _subfolder(compose(job), number))
+        for job, settings, number in found.values()
     )
+    _refuse_shared_folders(placed)
+    return Sweep(jobs=placed, notes=tuple(dict.fromkeys(notes)), launcher=launcher)
+
+
+def _refuse_shared_folders(jobs: Sequence[Job]) -> None:
+    """Two jobs in one folder would each remove the other's result."""
+    owner: dict[Path, Job] = {}
+    for job in jobs:
+        if job.folder in owner:
+            raise ConfigError(
+                f"jobs {owner[job.folder].number} and {job.number} would both write to {job.folder}",
+                "let hydra.sweep.subdir tell them apart, as by ${hydra.job.num} and ${seed}",
+            )
+        owner[job.folder] = job
 
 
 def _algo(job: Sequence[str]) -> str:
@@ -241,7 +257,7 @@ def described(job: Job) -> dict[str, Any]:
 
 
 def digest(addresses: Sequence[str]) -> str:
-    """Eight digits that stand for a set of jobs, whatever their order."""
+    """Eight digits that stand for jobs in their order, which numbers their folders."""
     import hashlib
 
-    return hashlib.sha256(json.dumps(sorted(addresses)).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(list(addresses)).encode()).hexdigest()[:8]

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from alignlab.errors import AlignlabError
@@ -91,9 +92,11 @@ class Worker:
         if self.stopped:
             return self.stopped
         code = self._process.poll() or 0
+        log = self.job.folder / LOG if self.job is not None else Path(LOG)
+        see = f"; see {log}" if log.is_file() else ""
         if code == -signal.SIGKILL:
-            return f"killed by signal 9, as a machine does that runs out of memory; see {LOG}"
-        return f"killed by signal {-code}; see {LOG}" if code < 0 else f"its process ended with code {code}; see {LOG}"
+            return f"killed by signal 9, as a machine does that runs out of memory{see}"
+        return f"killed by signal {-code}{see}" if code < 0 else f"its process ended with code {code}{see}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +104,6 @@ class Limits:
     """How much runs at once, and for how long."""
 
     workers: int
-    minutes: float = 0.0
-    """A job that takes longer is ended and recorded as killed; 0: none is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ class Pool:
             record.begin(job)
         except AlignlabError as error:  # a full disk, say, is this job's failure
             return [self._told(Ended(job, "failed", error.message))]
-        idle = next((worker for worker in self._workers if worker.job is None), None)
+        idle = next((worker for worker in self._workers if worker.job is None and not worker.stopped), None)
         if idle is None:
             idle = Worker(self._inbox, self._program)
             self._workers.add(idle)
@@ -172,9 +173,9 @@ class Pool:
 
     def _end_late(self) -> None:
         for worker in self._workers:
-            late = self.limits.minutes and time.monotonic() - worker.began > 60 * self.limits.minutes
-            if worker.job is not None and late and not worker.stopped:
-                worker.stopped = f"took longer than job_minutes={self.limits.minutes:g}"
+            minutes = worker.job.settings.job_minutes if worker.job is not None else 0.0
+            if minutes and time.monotonic() - worker.began > 60 * minutes and not worker.stopped:
+                worker.stopped = f"took longer than job_minutes={minutes:g}"
                 worker.signal(signal.SIGKILL)
 
     def _finished(self, worker: Worker, message: dict[str, Any]) -> list[Ended]:
@@ -190,8 +191,9 @@ class Pool:
         self._workers.discard(worker)
         if worker.job is None:
             return []
-        job, worker.job = worker.job, None
-        return [self._told(Ended(job, "killed", worker.cause(), time.monotonic() - worker.began))]
+        job, cause = worker.job, worker.cause()
+        worker.job = None
+        return [self._told(Ended(job, "killed", cause, time.monotonic() - worker.began))]
 
     def _told(self, ended: Ended) -> Ended:
         with suppress(AlignlabError):  # the disk may be full: the sweep says it at its end all the same

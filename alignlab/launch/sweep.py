@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from alignlab.compose import name_sweep
 from alignlab.config import RunConfig
+from alignlab.errors import StoreError
 from alignlab.launch import record
 from alignlab.launch.board import SweepBoard
 from alignlab.launch.jobs import Job, Sweep, address, digest, expand, tell
@@ -22,8 +24,10 @@ from alignlab.launch.pool import Limits, Pool, Watch
 from alignlab.launch.tune import Tuning, announce
 from alignlab.stages.files import disk_error
 from alignlab.stages.key import canonical, dumps
+from alignlab.stages.lock import attempted
 from alignlab.tracking.console import say
 
+LOCK = ".lock"
 LISTED = 3
 """Methods named in a folder's name."""
 
@@ -38,18 +42,37 @@ def sweep(overrides: Sequence[str], found: Sweep) -> int:
     tell(found)
     jobs, folder = found.jobs, found.jobs[0].folder.parent
     settings = jobs[0].settings
-    command = f"python -m alignlab -m {shlex.join(overrides)}"
-    with disk_error(folder):
-        record.write_sweep(folder, command, jobs, found.notes)
-    limits = Limits(workers=workers(settings, len(jobs)), minutes=settings.job_minutes)
-    if settings.tune is not None:
-        jobs = tuned(jobs, settings, limits)
-    failed = run_jobs(jobs, limits, folder.name)
-    if settings.exact is None:
-        from alignlab.launch.compared import conclude
+    if settings.tune is None:  # else the jobs are not known yet
+        record.refuse_others(jobs)
+    with alone(folder):
+        announce_jobs(overrides, found)
+        limits = Limits(workers=workers(jobs))
+        if settings.tune is not None:
+            jobs = tuned(jobs, settings, limits)
+        failed = run_jobs(jobs, limits, folder.name)
+        if settings.exact is None:
+            from alignlab.launch.compared import conclude
 
-        conclude(folder, settings)
+            conclude(folder, settings)
     return int(bool(failed))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the sweep's folder: a second process would remove results that the first has just computed."""
+    with disk_error(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with attempted(folder / LOCK, "sweep") as taken:
+        if not taken:
+            raise StoreError(f"another process runs the sweep in {folder}", "wait for it, or stop it")
+        yield
+
+
+def announce_jobs(overrides: Sequence[str], found: Sweep) -> None:
+    """Write what the folder will hold, for whoever compares it."""
+    folder = found.jobs[0].folder.parent
+    with disk_error(folder):
+        record.write_sweep(folder, f"python -m alignlab -m {shlex.join(overrides)}", found.jobs, found.notes)
 
 
 def tuned(jobs: Sequence[Job], settings: RunConfig, limits: Limits) -> Sequence[Job]:
@@ -61,6 +84,7 @@ def tuned(jobs: Sequence[Job], settings: RunConfig, limits: Limits) -> Sequence[
         tuning.tell(numbers)
         tuning.write()
     found, notes = tuning.winners(jobs)
+    record.refuse_others(found)
     for note in notes:
         say(note)
     return found
@@ -81,16 +105,31 @@ def run_jobs(jobs: Sequence[Job], limits: Limits, group: str) -> list[Job]:
     return [each.job for each in ended if each.status != "done"]
 
 
-def workers(settings: RunConfig, jobs: int) -> int:
-    """How many jobs at once: as asked, else one a core for small models on a CPU, else one.
+def workers(jobs: Sequence[Job]) -> int:
+    """How many jobs at once: as asked, else one a core if all have small models on a CPU, else one.
 
     A model of one's own takes every core it can get, and a GPU is not shared unasked.
     """
-    if settings.workers:
-        return min(settings.workers, jobs)
-    alone = settings.trainer.accelerator in ("gpu", "cuda") or settings.trainer.devices > 1
-    small = settings.model.kind == "tiny" or settings.trainer.threads == 1
-    return max(1, min(jobs, (os.cpu_count() or 1) if small and not alone else 1))
+    asked = jobs[0].settings.workers
+    wanted = asked or min(_share(job.settings) for job in jobs)
+    return max(1, min(wanted, len(jobs)))
+
+
+def _share(settings: RunConfig) -> int:
+    """Jobs like this one that the machine holds at once."""
+    accelerator, devices = settings.trainer.accelerator, settings.trainer.devices
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and _sees_gpu())
+    return cores() if settings.model.kind == "tiny" and not on_gpu and devices == 1 else 1
+
+
+def cores() -> int:
+    """Cores that this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sees_gpu() -> bool:
+    """Whether training would find a CUDA device, without the seconds that importing torch takes."""
+    return Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
 
 
 def _place(cfg: DictConfig, settings: Sequence[RunConfig]) -> Path:
@@ -98,7 +137,7 @@ def _place(cfg: DictConfig, settings: Sequence[RunConfig]) -> Path:
     names = list(dict.fromkeys(each.algo.name for each in settings))
     shown = "-".join(names) if len(names) <= LISTED else f"{len(names)}-methods"
     first = settings[0]
-    searched = [] if first.tune is None else [dumps(canonical([asdict(first.tune), first.trials]))]
+    searched = [] if first.tune is None else [dumps(canonical([asdict(first.tune), first.trials, first.ranges]))]
     name_sweep(f"{shown}{'-tuned' * bool(searched)}-{digest([*searched, *map(address, settings)])}")
     with open_dict(cfg.hydra):
         return Path(str(OmegaConf.select(cfg, "hydra.sweep.dir")))

@@ -5,25 +5,27 @@ Trials are ordinary jobs, evaluated on validation requests with unreported seeds
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alignlab.config import RunConfig
+from alignlab.compare.runs import read_json
+from alignlab.config import Keep, RunConfig
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.launch import record
 from alignlab.launch.jobs import Composer, Job, key_of, typed_of
-from alignlab.launch.search import Sampler, ranges, sampler
+from alignlab.launch.search import Range, Sampler, ranges, sampler
 from alignlab.stages.files import atomic_write_json
 from alignlab.tracking.console import say
 from alignlab.tune import TuneConfig
 
 TRIALS, TUNING = "trials", "tuning.json"
-PROTOCOL = ("evaluation.split=validation", "evaluation.goals=0", "keep=none")
+PROTOCOL = ("evaluation.split=validation", "evaluation.goals=0", "evaluation.best_of=0")
 """How a trial is judged: never on what the winner will be reported on."""
 SEED = "seed"
+FRESH = "lr"
+"""Searched over a range of its own for fresh models, whether or not a method of the sweep searches it."""
 JUDGES = {
     "gold": "the true score (an oracle: no user has it)",
     "judge_score": "a reward model no method trains on",
@@ -39,6 +41,7 @@ class Arm:
     label: str
     overrides: tuple[str, ...]
     """Without seeds."""
+    searched: Sequence[Range]
     search: Sampler
     trials: list[Trial] = field(default_factory=list)
 
@@ -58,13 +61,14 @@ class Trial:
         known = [float(value) for value in found if value is not None]
         return statistics.fmean(known) if known and len(known) == len(self.jobs) else None
 
+    @property
+    def done(self) -> bool:
+        """Whether every seed of it has figures."""
+        return bool(self.jobs) and all(_metrics(job) for job in self.jobs)
+
 
 def _metrics(job: Job) -> Mapping[str, Any]:
-    try:
-        content = json.loads((job.folder / record.RESULT).read_text(encoding="utf-8"))
-        return dict(content.get("metrics") or {})
-    except (OSError, ValueError, AttributeError):
-        return {}
+    return dict(read_json(record.result_of(job)).get("metrics") or {})
 
 
 def check(jobs: Sequence[Job], tune: TuneConfig, trials: int) -> None:
@@ -74,7 +78,18 @@ def check(jobs: Sequence[Job], tune: TuneConfig, trials: int) -> None:
     both = sorted({job.settings.seed for job in jobs} & set(tune.seeds))
     if both:
         raise ConfigError(f"seed {both[0]} is both tuned on and reported", f"pass tune.seeds=[{max(both) + 1000}]")
+    if any(key_of(item) == "stage_seed" and "$" not in item for job in jobs for item in job.overrides):
+        raise ConfigError(
+            f"stage_seed={jobs[0].settings.stage_seed} would let trials share SFT, labels and the held-out reward model "
+            "with the runs that are reported",
+            "leave stage_seed out",
+        )
     settings = jobs[0].settings
+    if tune.kl_limit is not None and settings.evaluation.temperature != 1:
+        raise ConfigError(
+            f"evaluation.temperature={settings.evaluation.temperature:g} leaves KL unknown, and tune.kl_limit needs it",
+            "pass evaluation.temperature=1, or tune.kl_limit=null",
+        )
     if tune.select == "judge_score" and not settings.evaluation.reward_models:
         raise ConfigError(
             "tune.select=judge_score needs the held-out reward model", "leave out evaluation.reward_models=false"
@@ -90,23 +105,32 @@ class Tuning:
         check(jobs, self.tune, self.count)
         self.folder = jobs[0].folder.parent
         self._compose = Composer()
-        self.arms: dict[str, Arm] = {}
+        self.arms: dict[tuple[str, ...], Arm] = {}
+        common = set.intersection(*({*_row(job)} for job in jobs))
         for job in jobs:
-            self._add(job)
+            self._add(job, common)
+        declared = {each.name for arm in self.arms.values() for each in arm.searched}
+        unknown = sorted(set(settings.ranges) - declared - {FRESH})
+        if unknown:
+            raise ConfigError(
+                f"no method of the sweep searches ranges.{unknown[0]}", f"known: {', '.join(sorted(declared))}"
+            )
 
-    def _add(self, job: Job) -> None:
-        overrides = tuple(item for item in job.overrides if key_of(item) != SEED)
-        label = " ".join([job.settings.algo.name, *(item for item in overrides if "." in key_of(item))])
-        if label not in self.arms:
+    def _add(self, job: Job, common: set[str]) -> None:
+        overrides, config = _row(job), job.settings.algo
+        if overrides not in self.arms:
             fixed = [key_of(item).removeprefix("algo.") for item in overrides if key_of(item).startswith("algo.")]
-            config = job.settings.algo
-            search = sampler(config, self.tune, ranges(config, job.settings.ranges, fixed))
-            self.arms[label] = Arm(label, overrides, search)
+            searched = ranges(config, job.settings.ranges, fixed)
+            own = [item for item in overrides if item not in common and key_of(item) != "algo"]
+            label = " ".join([config.name, *own])
+            self.arms[overrides] = Arm(label, overrides, searched, sampler(config, self.tune, searched))
 
     def rounds(self) -> Sequence[range]:
-        """Trials that can run at the same time: all of a random search, one after another of one that learns."""
+        """Trials that can run at the same time: of a random search all but the first, which shows that it can work."""
         whole = range(self.count)
-        return [whole] if self.tune.sampler == "random" else [range(number, number + 1) for number in whole]
+        if self.tune.sampler == "random":
+            return [each for each in (whole[:1], whole[1:]) if each]
+        return [whole[number : number + 1] for number in whole]
 
     def draw(self, numbers: range) -> list[Job]:
         """The jobs of the next trials, all methods' first before any method's second."""
@@ -116,11 +140,13 @@ class Tuning:
     def _trial(self, arm: Arm, number: int) -> Trial:
         trial = Trial(number, arm.search.draw(number), [])
         given = [f"algo.{name}={value!r}" for name, value in trial.settings.items()]
-        place = list(self.arms).index(arm.label)
+        place = list(self.arms).index(arm.overrides)
         try:
             for seed in self.tune.seeds:
                 overrides = (*arm.overrides, *given, *PROTOCOL, f"seed={seed}")
                 settings = typed_of(self._compose(overrides))
+                if settings.keep is Keep.final:
+                    settings.keep = Keep.none  # of a trial only the figures are wanted
                 name = f"{place}-{settings.algo.name}-trial{number}-seed{seed}"
                 trial.jobs.append(Job(number, overrides, settings, self.folder / TRIALS / name))
         except AlignlabError as error:
@@ -129,8 +155,13 @@ class Tuning:
         return trial
 
     def tell(self, numbers: range) -> None:
-        """Let the searches know what came of those trials."""
+        """Let the searches know what came of those trials. ConfigError where runs lack the score that decides."""
         for arm in self.arms.values():
+            if any(arm.trials[number].done and arm.trials[number].mean(self.tune.select) is None for number in numbers):
+                raise ConfigError(
+                    f"runs of {arm.label} have no {self.tune.select}, by which tune.select chooses",
+                    f"choose another score: tune.select={' or '.join(set(JUDGES) - {self.tune.select})}",
+                )
             for number in numbers:
                 arm.search.tell(number, self._score(arm.trials[number]))
 
@@ -152,15 +183,15 @@ class Tuning:
     def winners(self, jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
         """The sweep's own jobs with the chosen settings; and what has to be said."""
         found, notes = [], []
-        best = {label: self.chosen(arm) for label, arm in self.arms.items()}
-        for label, trial in best.items():
+        best = {key: self.chosen(arm) for key, arm in self.arms.items()}
+        for key, trial in best.items():
+            label = self.arms[key].label
             if trial is None:
                 notes.append(f"no trial of {label} has a result: it runs with its defaults")
             elif self._score(trial) is None:
                 notes.append(f"no trial of {label} stayed within a KL of {self.tune.kl_limit:g}: the nearest is taken")
         for job in jobs:
-            label = next(name for name, arm in self.arms.items() if _of(arm, job))
-            trial = best[label]
+            trial = best[_row(job)]
             given = [f"algo.{name}={value!r}" for name, value in trial.settings.items()] if trial else []
             overrides = (*job.overrides, *given)
             found.append(replace(job, overrides=overrides, settings=typed_of(self._compose(overrides))))
@@ -183,7 +214,7 @@ class Tuning:
             "select": self.tune.select,
             "oracle": oracle,
             "sentence": sentence,
-            "methods": {label: self._told(arm) for label, arm in self.arms.items()},
+            "methods": {arm.label: self._told(arm) for arm in self.arms.values()},
         }
         atomic_write_json(self.folder / TUNING, content)
 
@@ -206,8 +237,9 @@ class Tuning:
         return {"trials": rows, "chosen": {name: picked[name] for name in kept} if picked else None}
 
 
-def _of(arm: Arm, job: Job) -> bool:
-    return arm.overrides == tuple(item for item in job.overrides if key_of(item) != SEED)
+def _row(job: Job) -> tuple[str, ...]:
+    """What was typed for the job, seeds left out: equal for the jobs of one row."""
+    return tuple(item for item in job.overrides if key_of(item) != SEED)
 
 
 def announce(tuning: Tuning) -> None:

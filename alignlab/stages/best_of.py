@@ -38,16 +38,22 @@ def curve(evaluator: Evaluator) -> Artefact | None:
 
     Unless the settings say otherwise it is drawn where the true score is known, and costs little.
     """
-    graph, asked = evaluator.graph, evaluator.config.best_of
-    replies = (REPLIES if graph.source.judge() is not None else 0) if asked is None else asked
-    if not graph.scored or replies < 2:
-        return None
+    graph, config = evaluator.graph, evaluator.config
+    usual = REPLIES if graph.source.judge() is not None else 0
+    replies = usual if config.best_of is None else config.best_of
+    if not graph.scored or replies < 2 or not config.temperature:
+        return None  # greedy replies are all the same
     fields: dict[str, Any] = {
         "policy": graph.sft.content,
         "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},
         "data": graph.source_address("evaluation"),
         "seeds": graph.settings.seeds.key("evaluation"),
-        "protocol": [evaluator.config.split, replies, REQUESTS, evaluator.config.temperature],
+        "protocol": [
+            evaluator.config.split,
+            replies,
+            min(REQUESTS, evaluator.config.prompts),
+            evaluator.config.temperature,
+        ],
         **graph.sampling_fields(),
     }
     key = graph.key("best_of", fields, "alignlab.stages.best_of", "alignlab.compare.subsets")

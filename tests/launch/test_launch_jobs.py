@@ -70,7 +70,7 @@ def test_a_pattern_takes_policies_that_fit_and_says_what_it_leaves_out() -> None
 
 
 def test_the_same_jobs_find_the_same_folder() -> None:
-    first, again = (planned(["algo=dpo,ipo", f"seed={seeds}"]).jobs for seeds in ("0,1", "1,0"))
+    first, again = (planned(["algo=dpo,ipo", "seed=0,1", *more]).jobs for more in ([], ["store=elsewhere"]))
     other = planned(["algo=dpo,ipo", "seed=0,2"]).jobs
     assert first[0].folder.parent == again[0].folder.parent != other[0].folder.parent
     assert first[0].folder.parent.name.startswith("dpo-ipo-")
@@ -88,11 +88,27 @@ def test_where_and_how_a_job_runs_does_not_enter_its_address() -> None:
 
 
 def test_small_models_take_a_core_each_and_others_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-    settings = planned(["algo=dpo"]).jobs[0].settings
-    assert workers(settings, 20) == 8
-    assert workers(settings, 3) == 3
-    settings.workers = 2
-    assert workers(settings, 20) == 2
-    settings.workers, settings.trainer.accelerator = 0, "gpu"
-    assert workers(settings, 20) == 1
+    monkeypatch.setattr("alignlab.launch.sweep.cores", lambda: 8)
+    monkeypatch.setattr("alignlab.launch.sweep._sees_gpu", lambda: False)
+    jobs = planned(["algo=dpo", "seed=range(20)"]).jobs
+    assert workers(jobs) == 8
+    assert workers(jobs[:3]) == 3
+    jobs[7].settings.trainer.accelerator = "gpu"
+    assert workers(jobs) == 1, "one that needs the GPU is enough"
+    jobs[0].settings.workers = 2
+    assert workers(jobs) == 2
+    jobs[0].settings.workers, jobs[7].settings.trainer.accelerator = 0, "auto"
+    monkeypatch.setattr("alignlab.launch.sweep._sees_gpu", lambda: True)
+    assert workers(jobs) == 1
+
+
+def test_jobs_that_would_share_a_folder_are_refused() -> None:
+    with pytest.raises(ConfigError, match="jobs 0 and 1 would both write to"):
+        planned(["algo=dpo", "seed=0,1", "hydra.sweep.subdir=${algo.name}"])
+
+
+def test_seeds_of_an_experiment_file_stand(tmp_path: Path) -> None:
+    (quick,) = planned(["experiment=quick", "stage_seed=3"]).jobs
+    assert (quick.settings.seed, quick.settings.stage_seed) == (0, 3)
+    first, second = planned(["algo=dpo", "stage_seed=${seed}", "seed=1,2"]).jobs
+    assert (first.settings.stage_seed, second.settings.stage_seed) == (1, 2)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from alignlab.errors import ConfigError
 from alignlab.launch import record
 from alignlab.launch.jobs import Job
 from alignlab.launch.pool import Ended, Limits, Pool, Watch
@@ -101,7 +102,9 @@ def test_workers_are_kept_for_the_next_job(tmp_path: Path, program: Sequence[str
 
 def test_jobs_that_take_too_long_are_ended(tmp_path: Path, program: Sequence[str]) -> None:
     wanted = jobs(tmp_path / "sweep", 3, 0)
-    ended = Pool(Limits(workers=1, minutes=0.05), Heard().watch(), "group", program).run(wanted)
+    for job in wanted:
+        job.settings.job_minutes = 0.05
+    ended = Pool(Limits(workers=1), Heard().watch(), "group", program).run(wanted)
     assert [(each.status, each.reason) for each in ended] == [
         ("killed", "took longer than job_minutes=0.05"),
         ("done", ""),
@@ -137,8 +140,22 @@ def test_only_the_whole_result_of_just_this_job_counts(tmp_path: Path) -> None:
     (other,) = planned(["algo=dpo", "data.pairs=77", f"hydra.sweep.dir={tmp_path / 'sweep'}"]).jobs
     assert other.folder == job.folder
     assert not record.finished(other), "the folder holds another job's result"
+    with pytest.raises(ConfigError, match="holds the result of another job"):
+        record.refuse_others([other])
+    record.refuse_others([job])
     record.begin(job)
     assert not (job.folder / record.RESULT).exists()
+
+
+def test_a_touched_file_of_data_sends_the_job_to_the_store_again(tmp_path: Path) -> None:
+    rows = tmp_path / "pairs.jsonl"
+    rows.write_text("{}\n")
+    words = ["algo=dpo", "data=files", f"data.path={rows}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    (job,) = planned(words).jobs
+    before = record.address(job)
+    assert record.address(planned(words).jobs[0]) == before
+    rows.write_text('{"prompt": "corrected"}\n')
+    assert record.address(job) != before
 
 
 def test_a_disk_that_refuses_fails_the_job_alone(tmp_path: Path, program: Sequence[str]) -> None:

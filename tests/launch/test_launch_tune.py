@@ -118,6 +118,10 @@ def test_what_is_typed_is_not_searched(ran: list[SimpleNamespace]) -> None:
         (["ranges={lr:[0,1]}"], "searched on a logarithmic scale"),
         (["ranges={lr:[2,1]}"], "ranges.lr must be two rising numbers"),
         (["tune.sampler=grid"], "tune.sampler must be random or optuna"),
+        (["stage_seed=0"], "stage_seed=0 would let trials share"),
+        (["evaluation.temperature=0"], "tune.kl_limit needs it"),
+        (["ranges={betta:[0.1,1]}"], "no method of the sweep searches ranges.betta"),
+        (["hydra/launcher=basic", "hydra/sweeper=basic", "seed=1"], "does not run by hydra/launcher"),
     ],
     ids=str,
 )
@@ -127,6 +131,26 @@ def test_searches_that_cannot_be_fair_are_refused(
     assert main(["-m", "+tune=equal", "algo=dpo", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not ran
+
+
+def test_rows_of_one_method_are_tuned_apart(ran: list[SimpleNamespace], tmp_path: Path) -> None:
+    assert main(["-m", "+tune=equal", "algo=dpo", "data.pairs=100,200", "seed=0", "trials=2"]) == 0
+    assert list(tuning(tmp_path)["methods"]) == ["dpo data.pairs=100", "dpo data.pairs=200"]
+    assert len(ran) == 2 * 2 + 2
+
+
+def test_a_score_that_runs_do_not_have_chooses_nothing(
+    ran: list[SimpleNamespace], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alignlab.launch.tune.Trial.mean", lambda self, name: None if name == "gold" else 1.0)
+    assert main(["-m", "+tune=equal", "algo=dpo", "seed=0", "trials=5", "tune.select=gold"]) == 2
+    assert "runs of dpo have no gold" in capsys.readouterr().err
+    assert len(ran) == 1, "seen after the first trial"
+
+
+def test_a_single_run_is_not_tuned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["+tune=equal", "algo=dpo"]) == 2
+    assert "add -m to run them" in capsys.readouterr().err
 
 
 def test_random_trials_depend_on_method_setting_and_number_alone() -> None:
