@@ -80,8 +80,8 @@ def check(jobs: Sequence[Job], tune: TuneConfig, trials: int) -> None:
         raise ConfigError(f"seed {both[0]} is both tuned on and reported", f"pass tune.seeds=[{max(both) + 1000}]")
     if any(key_of(item) == "stage_seed" and "$" not in item for job in jobs for item in job.overrides):
         raise ConfigError(
-            f"stage_seed={jobs[0].settings.stage_seed} would let trials share SFT, labels and the held-out reward model "
-            "with the runs that are reported",
+            f"stage_seed={jobs[0].settings.stage_seed} would let trials share SFT, labels and the held-out reward "
+            "model with the runs that are reported",
             "leave stage_seed out",
         )
     settings = jobs[0].settings
