@@ -5,15 +5,14 @@ Its label is the preset's name with the settings in which rows of that name diff
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignlab.compare.runs import DONE, Run
+from alignlab.compare import labels
+from alignlab.compare.runs import DONE, EXACT, Run
 
 SEEDS = ("seed", "stage_seed")
 ASIDE = re.compile(
@@ -22,6 +21,8 @@ ASIDE = re.compile(
     r"|(tracking|tune|ranges|streams)(\.|$)"
 )
 """Settings in which repetitions of one thing may differ."""
+FOLLOWS = "${seed}"
+"""A stage seed that is the run's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,14 @@ class Condition:
 
     id: str
     label: str
+    """No other row has it."""
     name: str
     """The preset."""
+    curve: str
+    """The frontier this row is a point of: its preset with what rows show besides `algo.*`, and so every row of the
+    same preset that differs by `algo.*` alone."""
+    settings: Mapping[str, Any]
+    """Every setting that tells it from other rows, by dotted name."""
     shown: Mapping[str, Any]
     """Settings in which rows differ, and their values here."""
     runs: Mapping[int, Run]
@@ -47,7 +54,11 @@ class Condition:
 
 def deciding(run: Run) -> dict[str, Any]:
     """The settings of a run that tell its row from others."""
-    return {key: value for key, value in run.settings.items() if not ASIDE.match(key)}
+    found = {key: value for key, value in run.settings.items() if not ASIDE.match(key)}
+    if "keep" in run.settings:
+        # The last weights are judged whether they are kept or not; the best are another policy.
+        found["keep"] = "best" if run.settings["keep"] == "best" else "final"
+    return found
 
 
 def conditions(runs: Sequence[Run]) -> tuple[list[Condition], list[Run]]:
@@ -55,30 +66,65 @@ def conditions(runs: Sequence[Run]) -> tuple[list[Condition], list[Run]]:
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.status == DONE:
-            groups[f"{run.name} {json.dumps(deciding(run), sort_keys=True, default=str)}"].append(run)
-    chosen, repeats = {}, []
-    for key, group in groups.items():
-        by_seed: dict[int, Run] = {}
-        for run in group:
-            if run.seed in by_seed:
+            groups[f"{run.name} {labels.text(deciding(run))}"].append(run)
+    chosen: dict[str, dict[int, Run]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    repeats = []
+    for group in groups.values():
+        for run, stage in zip(group, _stages(group), strict=True):
+            own = {**deciding(run), **stage}
+            key = f"{run.name} {labels.text(own)}"
+            settings[key] = own
+            if run.seed in chosen.setdefault(key, {}):
                 repeats.append(run)
-            by_seed.setdefault(run.seed, run)
-        chosen[key] = by_seed
-    varied = _varied([next(iter(by_seed.values())) for by_seed in chosen.values()])
-    spoiled = [run for run in runs if run.status != DONE]
-    rows = [_condition(key, by_seed, varied, spoiled) for key, by_seed in chosen.items()]
-    return rows, repeats
+            chosen[key].setdefault(run.seed, run)
+    spoiled = [run for run in runs if run.status not in (DONE, EXACT)]
+    return _conditions(chosen, settings, spoiled), repeats
 
 
-def _condition(
-    key: str, by_seed: Mapping[int, Run], varied: Mapping[str, Sequence[str]], spoiled: Sequence[Run]
-) -> Condition:
-    first = next(iter(by_seed.values()))
-    shown = {key: first.settings[key] for key in varied.get(first.name, ()) if key in first.settings}
-    label = " ".join([first.name, *(f"{_brief(name)}={_value(value)}" for name, value in shown.items())])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-    own = tuple(run for run in spoiled if _same(run, by_seed))
-    return Condition(f"{first.name}-{digest}", label, first.name, shown, dict(sorted(by_seed.items())), own)
+def _stages(group: Sequence[Run]) -> list[dict[str, Any]]:
+    """Seeds of stages and of streams as settings, for each run, where they tell runs of one seed apart."""
+    kinds: dict[int, set[str]] = defaultdict(set)
+    for run in group:
+        kinds[run.seed].add(labels.text([run.stage_seed, run.streams]))
+    if all(len(found) == 1 for found in kinds.values()):
+        return [{} for _ in group]
+    fixed = {run.stage_seed for run in group if run.stage_seed != run.seed}
+    # A run whose stages are fixed to its own seed belongs to either row: to the moving one where there is one.
+    moving = any(run.stage_seed == run.seed and run.seed not in fixed for run in group)
+    return [
+        {
+            "stage_seed": FOLLOWS
+            if run.stage_seed == run.seed and (moving or run.seed not in fixed)
+            else run.stage_seed,
+            **run.streams,
+        }
+        for run in group
+    ]
+
+
+def _conditions(
+    chosen: Mapping[str, Mapping[int, Run]], settings: Mapping[str, Mapping[str, Any]], spoiled: Sequence[Run]
+) -> list[Condition]:
+    names = [next(iter(by_seed.values())).name for by_seed in chosen.values()]
+    shown = labels.shown([(name, settings[key]) for name, key in zip(names, chosen, strict=True)])
+    called = [labels.named(name, own) for name, own in zip(names, shown, strict=True)]
+    curves = [labels.named(name, labels.outside(own)) for name, own in zip(names, shown, strict=True)]
+    rest = [f"{name} {labels.text(labels.outside(settings[key]))}" for name, key in zip(names, chosen, strict=True)]
+    called, curves = labels.unique(called, list(chosen)), labels.unique(curves, rest)
+    return [
+        Condition(
+            id=f"{name}-{labels.digest(key)}",
+            label=label,
+            name=name,
+            curve=curve,
+            settings=settings[key],
+            shown=own,
+            runs=dict(sorted(chosen[key].items())),
+            spoiled=tuple(run for run in spoiled if _same(run, chosen[key])),
+        )
+        for key, name, own, label, curve in zip(chosen, names, shown, called, curves, strict=True)
+    ]
 
 
 def _same(run: Run, by_seed: Mapping[int, Run]) -> bool:
@@ -91,29 +137,3 @@ def _typed(run: Run) -> list[str]:
     given = run.planned.get("overrides")
     items = [str(item) for item in given] if isinstance(given, list) else []
     return sorted(item for item in items if item.partition("=")[0].lstrip("+") not in SEEDS)
-
-
-def _varied(firsts: Sequence[Run]) -> dict[str, list[str]]:
-    """By preset, the settings in which its rows differ, and those outside `algo` in which any rows differ."""
-    within: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    across: dict[str, set[str]] = defaultdict(set)
-    for run in firsts:
-        for key, value in deciding(run).items():
-            text = json.dumps(value, sort_keys=True, default=str)
-            within[run.name][key].add(text)
-            across[key].add(text)
-    outside = {key for key, values in across.items() if not key.startswith("algo.") and len(values) > 1}
-    return {
-        name: sorted(outside | {key for key, values in by_key.items() if len(values) > 1})
-        for name, by_key in within.items()
-    }
-
-
-def _brief(key: str) -> str:
-    return key.removeprefix("algo.")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)

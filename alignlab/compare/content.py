@@ -169,6 +169,7 @@ COSTS: tuple[Metric, ...] = (
     Metric("peak_memory", "peak memory", -1, "bytes", 0, "cost", "Largest memory of the process."),
 )
 PRIMARY = ("gold", "judge_score", "proxy")
+"""Scores by which rows may be ranked: the truth, a model nobody trains on, the model methods train on."""
 
 
 def metric(key: str) -> Metric:

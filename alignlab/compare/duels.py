@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from alignlab.compare.conditions import Condition
+from alignlab.compare.content import number
+from alignlab.compare.intervals import Estimate
+from alignlab.compare.pools import Pool
 from alignlab.compare.rows import SFT
 from alignlab.compare.runs import Run
 from alignlab.compare.winrates import length_controlled, outcomes, win_matrix
@@ -16,35 +20,68 @@ MOST = 60
 """Rows of the matrix; more than these, by order of appearance, are left out of it."""
 
 Array = np.ndarray[Any, Any]
+Cells = list[list[float | None]]
 
 
-def duels(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
-    """The matrix over rows and SFT, and each row's controlled rate against SFT by seed. None without scores."""
-    shown = [condition for condition in rows if any(run.scores for run in condition.runs.values())][:MOST]
-    if not shown:
+def duels(pools: Sequence[Pool], primary: str, common: bool) -> dict[str, Any] | None:
+    """The matrix over rows and SFT, and each row's controlled rate against SFT by seed. None without scores.
+
+    Rows of different pools do not meet, nor do rows that answered no common request: their cells are None. SFT is in
+    the matrix where it is `common` to all rows; the rates against SFT are always against the run's own.
+    """
+    count, parts = 0, []
+    for pool in pools:
+        own = [condition for condition in pool.rows if any(run.scores for run in condition.runs.values())]
+        parts.append(own[: MOST - count])
+        count += len(parts[-1])
+    met = [_met(part, primary, common) for part in parts if part]
+    ids = [name for found in met for name in found.ids]
+    if not any(len(found.ids) > 1 for found in met):
         return None
-    seeds = sorted({seed for condition in shown for seed in condition.runs})
-    keys = {seed: _keys(shown, seed) for seed in seeds}
-    scores, lengths = _tables(shown, seeds, keys, primary)
-    known = np.isfinite(scores).any((1, 2))
-    ids = [each for each, some in zip([SFT, *(condition.id for condition in shown)], known, strict=True) if some]
-    if len(ids) < 2 or not _share(scores[known]):
-        return None
-    found = win_matrix(scores[known], ids, lengths[known])
-    assert found.controlled is not None
     return {
         "ids": ids,
-        "raw": [[each.value for each in line] for line in found.raw],
-        "controlled": [[each.value for each in line] for line in found.controlled],
+        "raw": _whole([found.raw for found in met]),
+        "controlled": _whole([found.controlled for found in met]),
         "by": primary,
-        "against_sft": _against_sft(ids, seeds, scores[known], lengths[known]) if ids[0] == SFT else {},
+        "against_sft": {row.id: _against_sft(row, primary) for part in parts for row in part},
     }
 
 
-def _share(scores: Array) -> bool:
-    """Whether any two rows answered the same requests, for every pair."""
-    present = np.isfinite(scores).reshape(len(scores), -1).astype(float)
-    return bool(((present @ present.T) > 0).all())
+@dataclass(frozen=True)
+class _Met:
+    """Rows of a pool against each other."""
+
+    ids: list[str]
+    raw: Cells
+    controlled: Cells
+
+
+def _met(rows: Sequence[Condition], primary: str, common: bool) -> _Met:
+    seeds = sorted({seed for condition in rows for seed in condition.runs})
+    keys = {seed: _keys(rows, seed) for seed in seeds}
+    scores, lengths = _tables(rows, seeds, keys, primary)
+    known = np.isfinite(scores).any((1, 2))
+    known[0] &= common
+    ids = [each for each, some in zip([SFT, *(condition.id for condition in rows)], known, strict=True) if some]
+    if not ids:
+        return _Met([], [], [])
+    found = win_matrix(scores[known], ids, lengths[known])
+    assert found.controlled is not None
+    return _Met(ids, _values(found.raw), _values(found.controlled))
+
+
+def _values(cells: Sequence[Sequence[Estimate | None]]) -> Cells:
+    return [[None if each is None else each.value for each in line] for line in cells]
+
+
+def _whole(parts: Sequence[Cells]) -> Cells:
+    """Square tables along the diagonal of one, None elsewhere."""
+    size, start, found = sum(map(len, parts)), 0, []
+    for part in parts:
+        end = start + len(part)
+        found += [[*[None] * start, *line, *[None] * (size - end)] for line in part]
+        start = end
+    return found
 
 
 def _keys(rows: Sequence[Condition], seed: int) -> dict[tuple[str, int], int]:
@@ -85,20 +122,20 @@ def _tables(
 def _numbers(values: Any, count: int) -> Array:
     if not isinstance(values, list) or len(values) != count:
         return np.full(count, np.nan)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return np.array([np.nan if number(value) is None else value for value in values], dtype=np.float64)
 
 
-def _against_sft(
-    ids: Sequence[str], seeds: Sequence[int], scores: Array, lengths: Array
-) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for place, name in enumerate(ids[1:], 1):
-        won = outcomes(scores[place], scores[0])
-        delta = lengths[place] - lengths[0]
-        here = {
-            str(seed): length_controlled(won[column], delta[column]).value
-            for column, seed in enumerate(seeds)
-            if np.isfinite(won[column]).any()
-        }
-        found[name] = here
+def _against_sft(row: Condition, primary: str) -> dict[str, float]:
+    """The controlled rate of each run against the SFT policy it started from, by seed."""
+    found = {}
+    for seed, run in row.runs.items():
+        size = len(_requests(run))
+        own, sft = (
+            {name: _numbers((run.scores.get(side) or {}).get(name), size) for name in (primary, "length")}
+            for side in ("own", "sft")
+        )
+        delta = own["length"] - sft["length"]
+        won = np.where(np.isfinite(delta), outcomes(own[primary], sft[primary]), np.nan)
+        if np.isfinite(won).any():
+            found[str(seed)] = length_controlled(won, delta).value
     return found

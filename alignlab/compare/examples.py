@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.compare.conditions import Condition
+from alignlab.compare.content import PRIMARY, number
 from alignlab.compare.rows import SFT
 
 COUNT = 120
 """Requests shown."""
 ROWS = 40
 """Rows whose replies are shown; a page of every reply of a hundred rows would not open."""
-SCORES = ("gold", "judge_score", "proxy")
 
 
-def examples(rows: Sequence[Condition], *, reveal: bool = False, count: int = COUNT) -> list[dict[str, Any]]:
+def examples(
+    rows: Sequence[Condition], *, reveal: bool = False, start: bool = True, count: int = COUNT
+) -> list[dict[str, Any]]:
     """The first requests of each kind in turn at the lowest seed that most rows have.
 
-    Replies to kinds that a run withholds (harmful requests of real data) stay out unless `reveal`.
+    Replies to kinds that a run withholds (harmful requests of real data) stay out unless `reveal`. Replies of SFT are
+    shown with `start`, where all rows started from the same policy.
     """
     seed = _seed(rows)
     shown = [condition for condition in rows if seed in condition.runs][:ROWS]
@@ -30,9 +33,11 @@ def examples(rows: Sequence[Condition], *, reveal: bool = False, count: int = CO
         hidden = frozenset() if reveal else frozenset(run.about.get("withheld") or ())
         for sample in _samples(run.folder / "samples.jsonl"):
             prompt = sample["prompt"]
-            one = found.setdefault(f"{prompt['id']} {sample['attempt']}", _request(prompt))
+            asked = _request(prompt)
+            # Different data may use one id for different requests.
+            one = found.setdefault(f"{prompt['id']} {sample['attempt']} {asked['prompt']}", asked)
             withheld = prompt.get("kind") in hidden
-            if not one["replies"] and isinstance(sample.get("sft"), Mapping):
+            if start and not one["replies"] and isinstance(sample.get("sft"), Mapping):
                 one["replies"].append(_reply(SFT, sample["sft"], withheld))
             one["replies"].append(_reply(condition.id, sample, withheld))
     return _spread(list(found.values()), count)
@@ -76,7 +81,7 @@ def _reply(row: str, reply: Mapping[str, Any], withheld: bool) -> dict[str, Any]
     return {
         "id": row,
         "text": "" if withheld else str(reply.get("text", "")),
-        "scores": {name: round(reply[name], 4) for name in SCORES if reply.get(name) is not None},
+        "scores": {name: round(found, 4) for name in PRIMARY if (found := number(reply.get(name))) is not None},
         "length": reply.get("length"),
         "verdict": reply.get("verdict") or "",
         "withheld": withheld,

@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from alignlab.compare.conditions import Condition
+from alignlab.compare.content import PRIMARY, number
 from alignlab.compare.intervals import mean_interval
 from alignlab.compare.runs import FAILED, INVALID, Run
 
-PRIMARY = ("gold", "judge_score", "proxy")
-"""What decides, the first that every run knows: the truth, a model nobody trains on, the model methods train on."""
 LABELS = {"gold": "gold score", "judge_score": "held-out score", "proxy": "training score"}
 SFT = "sft"
 REFUSALS = ("refusal_harmful", "refusal_lookalike", "refusal_benign", "refusal_wrapped")
 
 
 def primary_of(rows: Sequence[Condition]) -> str:
-    """The score that decides; '' where no score is known to all."""
+    """The score that decides, the first that every run knows; '' where no score is known to all."""
     runs = [run for row in rows for run in row.runs.values()]
     return next((name for name in PRIMARY if all(name in run.metrics for run in runs)), "")
 
 
 def figure(by_seed: Mapping[int, float | None]) -> dict[str, Any]:
     """A mean over seeds with its interval, and each seed's value. No value at any seed: all null."""
-    known = {seed: float(value) for seed, value in by_seed.items() if value is not None and np.isfinite(value)}
+    known = {seed: found for seed, value in by_seed.items() if (found := number(value)) is not None}
     if not known:
         return {"mean": None, "low": None, "high": None, "by_seed": {}}
     found = mean_interval(list(known.values()))
@@ -58,7 +55,7 @@ def row(condition: Condition, primary: str) -> dict[str, Any]:
         "seeds": sorted(runs),
         "control": False,
         "metrics": _metrics(runs),
-        "gain": over(runs, lambda run: _less(run.metrics.get(primary), run.sft.get(primary))),
+        "gain": over(runs, lambda run: run.gain(primary)),
         "costs": {name: over(runs, _cost(name)) for name in _names(run.result.get("costs") for run in runs.values())},
         "strata": _strata(runs),
         "attacks": _attacks(runs),
@@ -73,7 +70,10 @@ def row(condition: Condition, primary: str) -> dict[str, Any]:
 
 
 def control(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
-    """The policy that every method started from, as a row; None where runs did not record it."""
+    """The policy that every method started from, as a row; None where runs did not record it.
+
+    Only for rows that started from the same policy at each seed: the first run of a seed speaks for all.
+    """
     runs: dict[int, Run] = {}
     for condition in rows:
         for seed, run in condition.runs.items():
@@ -128,10 +128,6 @@ def _extreme(name: str, label: str, refusal: float, judged: Sequence[str]) -> di
         **empty,
         **{"metrics": fixed, "gain": figure({}), "breach_at": {}, "flags": [], "counts": counts},
     }
-
-
-def _less(value: float | None, base: float | None) -> float | None:
-    return None if value is None or base is None else value - base
 
 
 def _names(mappings: Iterable[Mapping[str, Any] | None]) -> list[str]:

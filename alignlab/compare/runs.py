@@ -12,11 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from alignlab.compare.content import number
 from alignlab.errors import DataError
 
 SWEEP, JOB, RESULT, SCORES = "sweep.json", "job.json", "result.json", "scores.json"
+WORLD = "exact.json"
+"""What training on the exact world leaves in place of a result."""
 SCHEMA = 1
-DONE, FAILED, INVALID, MISSING = "done", "failed", "invalid", "missing"
+DONE, FAILED, INVALID, MISSING, EXACT = "done", "failed", "invalid", "missing", "exact"
 DEPTH = 3
 """Folders of folders are searched this deep for runs."""
 
@@ -27,7 +30,7 @@ class Run:
 
     folder: Path
     status: str
-    """done, failed, killed, interrupted, running, missing, invalid."""
+    """done, failed, killed, interrupted, running, missing, invalid, exact."""
     reason: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
     """Content of result.json; empty unless done."""
@@ -46,6 +49,21 @@ class Run:
         return found if isinstance(found, int) else -1
 
     @property
+    def stage_seed(self) -> Any:
+        """The seed of SFT, labels and reward model."""
+        return self.identity.get("stage_seed", self.settings.get("stage_seed"))
+
+    @property
+    def streams(self) -> dict[str, Any]:
+        """Single streams of randomness that were fixed, by their dotted name: `streams.data` → 7."""
+        return {key: value for key, value in self.settings.items() if key.startswith("streams.")}
+
+    @property
+    def fingerprints(self) -> Mapping[str, Any]:
+        """Hashes of data, SFT policy, scorers."""
+        return _mapping(self.result.get("fingerprints"))
+
+    @property
     def identity(self) -> Mapping[str, Any]:
         """What the run was about: method, name, seeds."""
         return _mapping(self.result.get("run"))
@@ -56,15 +74,19 @@ class Run:
         return _mapping(self.result.get("about"))
 
     @property
-    def metrics(self) -> Mapping[str, float]:
-        """`eval/…` figures without their prefix."""
-        return {str(name).removeprefix("eval/"): value for name, value in _mapping(self.result.get("metrics")).items()}
+    def metrics(self) -> Mapping[str, float | None]:
+        """`eval/…` figures without their prefix; None for one that is no finite number."""
+        return _figures(self.result.get("metrics"))
 
     @property
-    def sft(self) -> Mapping[str, float]:
+    def sft(self) -> Mapping[str, float | None]:
         """The same figures of the policy it started from."""
-        found = _mapping(_mapping(self.result.get("sft")).get("metrics"))
-        return {str(name).removeprefix("eval/"): value for name, value in found.items()}
+        return _figures(_mapping(self.result.get("sft")).get("metrics"))
+
+    def gain(self, name: str) -> float | None:
+        """What a figure rose by over the policy it started from; None where either is not known."""
+        after, before = self.metrics.get(name), self.sft.get(name)
+        return None if after is None or before is None else after - before
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -74,11 +96,12 @@ class Run:
     @cached_property
     def scores(self) -> Mapping[str, Any]:
         """Columns of scores.json; empty where the run has none that can be read."""
-        try:
-            found = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) and found.get("schema") == SCHEMA else {}
+        found = read_json(self.folder / SCORES)
+        return found if found.get("schema") == SCHEMA else {}
+
+
+def _figures(value: Any) -> dict[str, float | None]:
+    return {str(name).removeprefix("eval/"): number(each) for name, each in _mapping(value).items()}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -113,7 +136,7 @@ def _below(folder: Path, depth: int) -> Iterator[Run]:
         if planned:
             yield from (_run(folder / str(job.get("folder")), job) for job in planned)
             return
-    if (folder / RESULT).is_file() or (folder / JOB).is_file():
+    if any((folder / name).is_file() for name in (RESULT, JOB, WORLD)):
         yield _run(folder, {})
     elif depth:
         for inner in sorted(folder.iterdir()):
@@ -143,6 +166,8 @@ def _run(folder: Path, planned: Mapping[str, Any]) -> Run:
     if status and status != DONE:
         return Run(folder, status, reason or status, planned=known)
     if not (folder / RESULT).is_file():
+        if (folder / WORLD).is_file():
+            return Run(folder, EXACT, f"exact world: see {folder.name}/exact.html", planned=known)
         return Run(folder, MISSING, "not run yet", planned=known)
     try:
         content = json.loads((folder / RESULT).read_text(encoding="utf-8"))

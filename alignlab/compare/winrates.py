@@ -174,8 +174,9 @@ class WinMatrix:
     """Win rates of every method (row) against every other (column); a method against itself is ½."""
 
     methods: tuple[str, ...]
-    raw: tuple[tuple[Estimate, ...], ...]
-    controlled: tuple[tuple[Estimate, ...], ...] | None
+    raw: tuple[tuple[Estimate | None, ...], ...]
+    """None for two that answered no common prompt at a common seed."""
+    controlled: tuple[tuple[Estimate | None, ...], ...] | None
     """At equal length; None without lengths."""
 
 
@@ -196,9 +197,9 @@ def win_matrix(
     if table.ndim != 3 or (sizes is not None and sizes.shape != table.shape):
         raise DataError("scores and lengths must be methods × seeds × prompts", "give both for the same replies")
     names = names_of(methods, len(table))
-    won = {
-        (a, b): _runs(outcomes(table[a], table[b], tie)) for a in range(len(names)) for b in range(a + 1, len(names))
-    }
+    pairs = [(a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
+    judged = {(a, b): outcomes(table[a], table[b], tie) for a, b in pairs}
+    won = {pair: _runs(found) for pair, found in judged.items() if np.isfinite(found).any()}
     raw = {pair: _summary(np.nanmean(runs, axis=1), runs, missing, level) for pair, (runs, missing) in won.items()}
     controlled = None if sizes is None else _square(_controlled_pairs(won, table, sizes, level), table)
     return WinMatrix(names, _square(raw, table), controlled)
@@ -220,13 +221,15 @@ def _controlled_pairs(
     return found
 
 
-def _square(rates: dict[tuple[int, int], Estimate], table: Floats) -> tuple[tuple[Estimate, ...], ...]:
+def _square(rates: dict[tuple[int, int], Estimate], table: Floats) -> tuple[tuple[Estimate | None, ...], ...]:
     """Fill in the other half and the diagonal."""
-    itself = Estimate(0.5, 0.5, 0.5, table.shape[1], "itself")
     places = range(len(table))
-    return tuple(
-        tuple(rates[a, b] if a < b else turned(rates[b, a]) if a > b else itself for b in places) for a in places
-    )
+    whole: dict[tuple[int, int], Estimate] = {
+        **rates,
+        **{(b, a): turned(rate) for (a, b), rate in rates.items()},
+        **{(a, a): Estimate(0.5, 0.5, 0.5, table.shape[1], "itself") for a in places},
+    }
+    return tuple(tuple(whole.get((a, b)) for b in places) for a in places)
 
 
 def turned(rate: Estimate) -> Estimate:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.compare.content import PRIMARY
 from alignlab.evaluation.record import Reply, Sample
 from alignlab.stages.files import atomic_write_text
 
 SCHEMA = 1
 """Version of scores.json; a reader refuses any other."""
-SCORES = ("gold", "judge_score", "proxy")
 DIGITS = 7
 """Significant digits kept of a score: more than any of them is good for."""
 
@@ -38,7 +38,7 @@ def write_columns(path: Path, samples: Sequence[Sample]) -> None:
 
 def _replies(replies: Sequence[Reply | None]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
-        name: [None if reply is None else _short(getattr(reply, name)) for reply in replies] for name in SCORES
+        name: [None if reply is None else _short(getattr(reply, name)) for reply in replies] for name in PRIMARY
     }
     columns["length"] = [None if reply is None else reply.length for reply in replies]
     columns["verdict"] = [

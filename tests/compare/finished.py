@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,19 @@ def write_run(
     ]
     (folder / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     return folder
+
+
+def change(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Replace values of a run's result.json by their path, as in `metrics/eval/gold`."""
+    path = folder / "result.json"
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        *groups, last = name.split("/")
+        node = content
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+    path.write_text(json.dumps(content))
 
 
 def write_sweep(folder: Path, jobs: Sequence[tuple[str, int]]) -> None:

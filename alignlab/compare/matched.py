@@ -1,0 +1,119 @@
+"""Gain at the same KL: curves read where all of them reach, the area under them, and whether they differ there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from alignlab.compare import blocks, frontiers, readings
+from alignlab.compare.drift import curves, points
+from alignlab.compare.frontiers import Points
+from alignlab.compare.intervals import mean_interval
+from alignlab.compare.pools import Pool
+
+LEVELS = 5
+"""KL at which methods are compared."""
+Curves = Mapping[str, Mapping[int, Points]]
+
+
+def matched_kl(pools: Sequence[Pool], primary: str) -> dict[str, Any] | None:
+    """Gain at common values of KL of curves with several rows; None for fewer than two such in one pool.
+
+    Of several pools the first that has two curves is read: gains of different data have no common unit. A curve that
+    shares no KL with the others is left out and named; `kl` and `rows` are empty where no two curves share any.
+    """
+    for pool in pools:
+        found = {label: _by_seed(points(rows, primary)) for label, rows in curves(pool.rows, 2).items()}
+        found = {label: by_seed for label, by_seed in found.items() if by_seed}
+        if len(found) > 1:
+            return _table(found, f"Among rows of {pool.label}: " if len(pools) > 1 else "")
+    return None
+
+
+def _by_seed(known: Sequence[tuple[int, float, float]]) -> dict[int, Points]:
+    found: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for seed, kl, gain in known:
+        found[seed].append((kl, gain))
+    return {seed: ([kl for kl, _ in own], [gain for _, gain in own]) for seed, own in found.items()}
+
+
+def _table(found: Curves, lead: str) -> dict[str, Any]:
+    kept, span = _common(found)
+    missing = [label for label in found if label not in kept]
+    out = f" Left out, since they share no KL with the others at all seeds: {', '.join(missing)}." if missing else ""
+    if span is None:
+        why = "No KL is reached at all seeds by two methods: nothing is compared at matched KL."
+        return {"kl": [], "rows": [], "sentence": lead + why}
+    levels = _levels(*span)
+    lines: dict[str, list[Any]] = {label: [] for label in kept}
+    for at in levels:
+        labels, _, values = frontiers.matched(kept, at)
+        for label, line in zip(labels, values, strict=True):
+            lines[label].append(_estimate(line))
+    rows = [
+        {"id": label, "label": label, "values": values, "area": _area(kept[label], span[1])}
+        for label, values in lines.items()
+    ]
+    return {"kl": levels, "rows": rows, "sentence": lead + _separated(kept, levels) + out}
+
+
+def _common(found: Curves) -> tuple[Curves, tuple[float, float] | None]:
+    """The curves that share a range of KL at all their seeds, and the range; the most isolated are left out."""
+    kept = dict(found)
+    while len(kept) > 1:
+        span = frontiers.common_range([each for by_seed in kept.values() for each in by_seed.values()])
+        if span is not None:
+            return kept, span
+        own = {label: frontiers.common_range(list(by_seed.values())) for label, by_seed in kept.items()}
+        del kept[min(kept, key=lambda label: _met(own, label))]
+    return {}, None
+
+
+def _met(spans: Mapping[str, tuple[float, float] | None], label: str) -> int:
+    """How many curves, itself included, share some KL with a curve."""
+    own = spans[label]
+    if own is None:
+        return 0
+    return sum(other is not None and max(own[0], other[0]) <= min(own[1], other[1]) for other in spans.values())
+
+
+def _levels(low: float, high: float) -> list[float]:
+    """KL evenly spaced in its root, in two digits where those lie within the range."""
+    spaced = [float(at) for at in np.linspace(low**0.5, high**0.5, LEVELS) ** 2]
+    return list(dict.fromkeys(min(max(float(f"{at:.2g}"), low), high) for at in spaced))
+
+
+def _area(by_seed: Mapping[int, Points], up_to: float) -> dict[str, Any] | None:
+    """Mean gain along √KL from SFT to the farthest common KL."""
+    if up_to <= 0:
+        return None
+    areas = [frontiers.area_under(kl, gain, up_to) for kl, gain in by_seed.values()]
+    return _estimate(np.array([np.nan if area is None else area for area in areas]))
+
+
+def _estimate(line: Any) -> dict[str, Any] | None:
+    if not np.isfinite(line).any():
+        return None
+    found = mean_interval(line)
+    return {"mean": found.value, "low": found.low, "high": found.high, "n": found.n}
+
+
+def _separated(kept: Curves, levels: Sequence[float]) -> str:
+    """Whether methods differ in the middle of what they share."""
+    at = levels[len(levels) // 2]
+    labels, seeds, values = frontiers.matched(kept, at)
+    found = blocks.all_pairs(values, labels, seeds)
+    where = f"At a KL of {at:.3g} nats"
+    if found.kind == readings.NONE:
+        return f"{where} methods share {'one seed' if len(found.methods) > 1 else 'no seed'}: none can be told apart."
+    apart = [pair for pair in found.pairs if pair.separated]
+    over = f"over {len(found.seeds)} seeds"
+    if not apart:
+        return f"{where}, {over}, no method is told apart from another: differences above it are drift, or noise."
+    first = apart[0]
+    better, worse = (first.a, first.b) if first.difference > 0 else (first.b, first.a)
+    count = f"{len(apart)} of {len(found.pairs)} pairs are told apart"
+    return f"{where}, {over}, {count}, {better} above {worse} among them."
