@@ -60,7 +60,7 @@ def _met(rows: Sequence[Condition], primary: str, common: bool) -> _Met:
     seeds = sorted({seed for condition in rows for seed in condition.runs})
     keys = {seed: _keys(rows, seed) for seed in seeds}
     scores, lengths = _tables(rows, seeds, keys, primary)
-    known = np.isfinite(scores).any((1, 2))
+    known: Array = np.asarray(np.isfinite(scores).any((1, 2)))
     known[0] &= common
     ids = [each for each, some in zip([SFT, *(condition.id for condition in rows)], known, strict=True) if some]
     if not ids:

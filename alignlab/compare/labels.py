@@ -97,8 +97,8 @@ def _with_absent(rows: Sequence[tuple[str, Settings]], found: list[dict[str, Any
     for place, ((name, _), own) in enumerate(zip(rows, found, strict=True)):
         alike[named(name, own)].append(place)
     for places in alike.values():
-        keys = [set(rows[place][1]) for place in places]
-        some = set.union(*keys) - set.intersection(*keys)
+        keys: list[set[str]] = [set(rows[place][1]) for place in places]
+        some = keys[0].union(*keys) - keys[0].intersection(*keys)
         if len(some) <= MOST:
             for place in places:
                 found[place] |= _picked(rows[place][1], sorted(some & set(rows[place][1])))

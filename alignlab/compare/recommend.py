@@ -93,7 +93,7 @@ def _uncertain(row: Mapping[str, Any], objective: str, limits: Sequence[Limit], 
 
 
 def _figure(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    empty = {"mean": None, "low": None, "high": None, "by_seed": {}}
+    empty: dict[str, Any] = {"mean": None, "low": None, "high": None, "by_seed": {}}
     return dict(row["metrics"].get(name) or row["costs"].get(name) or empty)
 
 
@@ -111,7 +111,9 @@ def _sorted(
     rows: Sequence[Mapping[str, Any]], objective: str, limits: Sequence[Limit]
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]], list[str]]:
     """Rows that surely meet every limit, others whose means do, and sentences on those that do not."""
-    surely, perhaps, out = [], [], []
+    surely: list[Mapping[str, Any]] = []
+    perhaps: list[Mapping[str, Any]] = []
+    out: list[str] = []
     for row in rows:
         if _figure(row, objective)["mean"] is None:
             out.append(f"{row['label']} has no {objective}.")

@@ -23,7 +23,7 @@ def primary_of(rows: Sequence[Condition]) -> str:
 
 def figure(by_seed: Mapping[int, float | None]) -> dict[str, Any]:
     """A mean over seeds with its interval, and each seed's value. No value at any seed: all null."""
-    known = {seed: found for seed, value in by_seed.items() if (found := number(value)) is not None}
+    known = {seed: value for seed, each in by_seed.items() if (value := number(each)) is not None}
     if not known:
         return {"mean": None, "low": None, "high": None, "by_seed": {}}
     found = mean_interval(list(known.values()))
@@ -119,7 +119,9 @@ def extremes(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _extreme(name: str, label: str, refusal: float, judged: Sequence[str]) -> dict[str, Any]:
     known = {each: refusal for each in judged} | {"breach": 1 - refusal, "youden": 0.0}
-    fixed = {each: {"mean": value, "low": None, "high": None, "by_seed": {}} for each, value in known.items()}
+    fixed: dict[str, Any] = {
+        each: {"mean": value, "low": None, "high": None, "by_seed": {}} for each, value in known.items()
+    }
     empty: dict[str, Any] = {"settings": {}, "conventions": {}, "costs": {}, "strata": {}, "attacks": {}}
     counts = {"done": 0, "failed": 0, "invalid": 0}
     words = "What a policy would score that answers nothing." if refusal else "What one would score that answers all."

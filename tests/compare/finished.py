@@ -65,11 +65,11 @@ def write_run(
 
 
 def change(folder: Path, changes: Mapping[str, Any]) -> None:
-    """Replace values of a run's result.json by their path, as in `metrics/eval/gold`."""
+    """Replace values of a run's result.json by their path, as in `metrics.eval/gold`."""
     path = folder / "result.json"
     content = json.loads(path.read_text())
     for name, value in changes.items():
-        *groups, last = name.split("/")
+        *groups, last = name.split(".")
         node = content
         for group in groups:
             node = node.setdefault(group, {})
