@@ -158,7 +158,7 @@ def _mark(mark: tuple[int, int]) -> str:
 def _facts(content: Content) -> list[str]:
     """The line under the answer."""
     found, facts = rows(content), []
-    counts = [count for row in found if (count := seeds(row)) is not None]
+    counts = [count for row in found if (count := seeds(row))]
     if found:
         facts.append(f"{len(found)} {'row' if len(found) == 1 else 'rows'}")
     if counts:
@@ -176,7 +176,7 @@ def _facts(content: Content) -> list[str]:
 def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
     """One plain sentence for each statistic on the page."""
     has, found = sections(content), rows(content)
-    counts = sorted({count for row in found if (count := seeds(row)) is not None})
+    counts = sorted({count for row in found if (count := seeds(row))})
     several = " or ".join(map(str, counts)) or "the number of seeds"
     said = [
         (

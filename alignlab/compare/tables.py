@@ -149,7 +149,7 @@ def interval(row: Row, found: Metric) -> str:
 
 
 def _caption(content: Content) -> str:
-    counted = [count for row in rows(content) if (count := seeds(row)) is not None]
+    counted = [count for row in rows(content) if (count := seeds(row))]
     several = (
         f"{min(counted)} to {max(counted)}" if counted and min(counted) < max(counted) else str(max(counted, default=0))
     )

@@ -185,7 +185,9 @@ def shared(rows: Sequence[Condition]) -> list[str]:
         found.append(f"Each seed moves everything{rest}: data, SFT, labels, reward model, method and evaluation.")
     if fixed:
         found.insert(0, f"Fixed beside the seed: {fixed}; {left}")
-    if one_start(rows):
+    if not any(run.fingerprints.get("sft") for run in runs):
+        found.append("Runs did not record which SFT policy they started from.")
+    elif one_start(rows):
         found.append("At each seed all rows started from the same SFT policy and answered the same requests.")
     else:
         found.append("Rows of one seed started from different SFT policies, as their settings ask for.")

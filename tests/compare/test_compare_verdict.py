@@ -15,6 +15,7 @@ from finished import change, write_run
 from alignlab.compare import blocks
 from alignlab.compare.assemble import assemble
 from alignlab.compare.recommend import Limit, recommend, seeds_needed
+from alignlab.compare.tables import leaderboard_markdown
 
 SEEDS = range(5)
 
@@ -196,6 +197,29 @@ def test_different_judges_are_not_ranked_by_their_scores_but_the_truth_is(tmp_pa
     assert content["primary"] == "judge_score"
     assert [pool["label"] for pool in content["pools"]] == ["data.flip=0, judge 1", "data.flip=0.2, judge 2"]
     assert "Rows of different data or judges are not ranked" in content["answer"]
+
+
+def test_runs_that_did_not_record_their_settings_are_of_the_same_data(tmp_path: Path) -> None:
+    runs(tmp_path, "a", 0.5)
+    for folder in runs(tmp_path, "b", 0.4):
+        change(folder, {"about.settings": {}, "fingerprints": {}})
+    for seed in SEEDS:
+        change(tmp_path / f"a-{seed}", {"about.settings.data.source": "desk"})
+    assert [pool["label"] for pool in assemble([tmp_path])["pools"]] == ["desk"]
+
+
+def test_two_files_are_two_data(tmp_path: Path) -> None:
+    for path in ("x.jsonl", "y.jsonl"):
+        for folder in runs(tmp_path / path, "m", 0.5):
+            change(folder, {"about.settings.data": {"source": "files", "path": path}})
+    labels = [pool["label"] for pool in assemble([tmp_path])["pools"]]
+    assert labels == ["desk, data.path=x.jsonl", "desk, data.path=y.jsonl"]
+
+
+def test_captions_count_seeds_of_rows_that_have_runs(tmp_path: Path) -> None:
+    runs(tmp_path, "a", 0.5)
+    runs(tmp_path, "b", 0.4)
+    assert "95 % intervals over 5 seeds" in leaderboard_markdown(assemble([tmp_path]))
 
 
 def test_a_pair_without_common_requests_leaves_the_matrix_alone(tmp_path: Path) -> None:
