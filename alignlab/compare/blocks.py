@@ -43,7 +43,10 @@ class Comparison:
     """What a table of figures by method and seed says, and how it was read."""
 
     kind: str
-    """`tukey`, `dunnett`, `paired t`, `per-pair t`, or `none` where one seed allows no interval."""
+    """`tukey`, `dunnett`, `paired t`, `per-pair t`, or `none` where one seed allows no interval.
+
+    `tukey, per-pair t` and the like: the rows that vary alike by the first, pairs with the others by the second.
+    """
     level: float
     methods: tuple[str, ...]
     """Those compared, highest mean first."""

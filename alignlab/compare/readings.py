@@ -11,7 +11,7 @@ from scipy import special
 
 from .intervals import Floats, few_seeds, holm, zero_below
 from .quantiles import dunnett_p, dunnett_quantile, range_p, range_quantile
-from .spread import residuals, spread_of
+from .spread import calm, residuals, spread_of
 
 TUKEY, DUNNETT, PAIRED, PER_PAIR, NONE = "tukey", "dunnett", "paired t", "per-pair t", "none"
 FLAT = (
@@ -67,8 +67,46 @@ def read(asked: Question) -> Reading:
         return _pooled(asked, PAIRED, ())
     spread = spread_of(asked.values)
     if spread.uneven:
-        return _per_pair(asked, spread.sd)
+        return _uneven(asked, spread.sd)
     return _pooled(asked, DUNNETT if asked.baseline else TUKEY, spread.sd)
+
+
+def _uneven(asked: Question, spread: tuple[float, ...]) -> Reading:
+    """A table whose rows do not vary alike: those that do share a residual, pairs with the others stand alone.
+
+    Each part holds at half the error, so that all intervals hold together at the level asked for.
+    """
+    rows = calm(asked.values)
+    inside = rows[asked.first] & rows[asked.second]
+    if not inside.any() or inside.all():
+        return _per_pair(asked, spread)
+    number = np.cumsum(rows) - 1  # places within the part
+    half_error = 1 - (1 - asked.level) / 2
+    first, second = number[asked.first[inside]], number[asked.second[inside]]
+    alike = Question(asked.values[rows], first, second, half_error, asked.baseline)
+    apart = Question(asked.values, asked.first[~inside], asked.second[~inside], half_error, asked.baseline)
+    kind = (DUNNETT if asked.baseline else TUKEY) if rows.sum() > 2 else PAIRED
+    one, two = _pooled(alike, kind, ()), _per_pair(apart, spread)
+    half, p, separated = (np.empty(inside.size), np.empty(inside.size), np.empty(inside.size, dtype=bool))
+    for where, part in ((inside, one), (~inside, two)):
+        assert part.half is not None
+        assert part.p is not None
+        half[where], p[where], separated[where] = part.half, np.minimum(2 * part.p, 1.0), part.separated
+    note = (
+        f"Rows vary too differently from seed to seed to share one residual (sd {min(spread):.3g} to"
+        f" {max(spread):.3g}): the {int(rows.sum())} that vary alike share theirs, every pair with another is read by"
+        " its own differences (Holm, Bonferroni), which is more cautious; each part takes half of the error."
+    )
+    return Reading(
+        f"{kind}, {PER_PAIR}",
+        one.df,
+        one.residual_sd,
+        half,
+        p,
+        separated,
+        (*few_seeds(asked.values.shape[1]), note),
+        spread,
+    )
 
 
 def _silent(asked: Question, note: str) -> Reading:

@@ -20,6 +20,12 @@ Floats = NDArray[np.float64]
 RATIO = 3.0
 LEVEL = 0.05
 DRAWS = 9_999
+ALIKE = 0.25
+"""p from which rows that are left, after others were taken out, count as varying alike."""
+SEEDS = 5
+"""Seeds below which spreads are too poorly known to say which rows are the odd ones."""
+FEWEST = 3
+"""Rows below which there is no spread to compare."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,26 @@ class Spread:
     p: float
     """Of equal variances, for normal residuals."""
     uneven: bool
+
+
+def calm(values: Floats) -> NDArray[np.bool_]:
+    """The rows (K,) of a table that vary alike, once those that do not are taken out one by one.
+
+    Out goes the row of largest or of smallest spread, whichever leaves the others more alike, until the test of equal
+    variances is far from objecting: merely not rejecting, after rows were chosen to go, would be too easy. All rows
+    where it never objected; none where more than a fifth would have to go, since then there is no common spread to
+    speak of, or where fewer than five seeds could not show it.
+    """
+    kept = np.arange(len(values))
+    found = spread_of(values)
+    while found.uneven or (kept.size < len(values) and found.p < ALIKE):
+        if values.shape[1] < SEEDS or kept.size <= max(FEWEST, len(values) - max(1, len(values) // 5)):
+            return np.zeros(len(values), dtype=bool)
+        ends = {int(np.argmax(found.sd)), int(np.argmin(found.sd))}
+        tries = {place: spread_of(values[np.delete(kept, place)]) for place in ends}
+        place = max(tries, key=lambda each: tries[each].p)
+        kept, found = np.delete(kept, place), tries[place]
+    return np.isin(np.arange(len(values)), kept)
 
 
 def residuals(values: Floats) -> Floats:

@@ -143,6 +143,13 @@ def _sentence(found: blocks.Comparison, seeds: Sequence[int], rows: int) -> str:
         readings.PER_PAIR: f"Methods vary too differently to share a residual: each pair is read by its own {count} "
         "differences, with Holm's and Bonferroni's corrections.",
     }
+    shared = found.kind.removesuffix(f", {readings.PER_PAIR}")
+    if shared in design and shared != found.kind:
+        return (
+            f"All met the same {count} seeds, which are blocks. Rows that vary alike share one residual ({found.df} "
+            "degrees of freedom); pairs with a row that varies differently are read by their own differences. All "
+            "intervals hold at once."
+        )
     return design.get(found.kind, "")
 
 

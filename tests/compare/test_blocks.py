@@ -146,12 +146,20 @@ def test_equal_differences_give_no_nan() -> None:
 def test_one_wild_method_moves_to_pairs_on_their_own() -> None:
     names = ("a", "b", "c", "d", "wild")
     found = all_pairs(WILD, names)
-    assert found.kind == "per-pair t"
+    assert found.kind == "tukey, per-pair t"
     assert any("vary too differently" in note for note in found.notes)
-    pair = found.pair("a", "b")
-    low, high = stats.ttest_rel(WILD[0], WILD[1]).confidence_interval(1 - 0.05 / 10)
+    pair = found.pair("a", "wild")
+    low, high = stats.ttest_rel(WILD[0], WILD[4]).confidence_interval(1 - 0.025 / 4)
     assert (pair.low, pair.high) == pytest.approx((low, high))
-    assert against(WILD, names, "a").kind == "per-pair t"
+    alone, inside = all_pairs(WILD[:4], names[:4], level=0.975).pair("a", "b"), found.pair("a", "b")
+    assert (inside.low, inside.high) == pytest.approx((alone.low, alone.high))
+    assert against(WILD, names, "a").kind == "dunnett, per-pair t"
+    assert against(WILD, names, "wild").kind == "per-pair t"
+
+
+def test_at_three_seeds_nobody_can_say_which_method_is_the_wild_one() -> None:
+    wild = np.array([[0.0, 0.1, 0.05], [0.1, 0.0, 0.05], [0.05, 0.06, 0.1], [0.0, 0.02, 0.0], [5.0, -6.0, 2.0]])
+    assert all_pairs(wild, ("a", "b", "c", "d", "wild")).kind == "per-pair t"
 
 
 def test_a_wild_method_does_not_blur_the_others() -> None:
