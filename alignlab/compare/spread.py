@@ -52,7 +52,7 @@ def calm(values: Floats) -> NDArray[np.bool_]:
     while found.uneven or (kept.size < len(values) and found.p < ALIKE):
         if values.shape[1] < SEEDS or kept.size <= max(FEWEST, len(values) - max(1, len(values) // 5)):
             return np.zeros(len(values), dtype=bool)
-        ends = {int(np.argmax(found.sd)), int(np.argmin(found.sd))}
+        ends = (int(np.argmax(found.sd)), int(np.argmin(found.sd)))  # of equal p, which has a floor, the first counts
         tries = {place: spread_of(values[np.delete(kept, place)]) for place in ends}
         place = max(tries, key=lambda each: tries[each].p)
         kept, found = np.delete(kept, place), tries[place]
