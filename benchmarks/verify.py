@@ -24,10 +24,10 @@ HEAD = """\
 True score (gold, about -1 to 1) on 400 held-out requests and its change against the SFT policy it started from, with
 the settings that ship for the desk world ([conf/tuned](../conf/tuned)); methods without any keep their paper's. Presets
 of other libraries (`grpo_trl`, …) take rate, sizes and price of KL of the method they vary. Seeds {seeds}, stages and
-training alike; gold and KL are means over them, and the change is also given for each. Settings were chosen on
-validation requests of seed 0, by the score of a reward model that no method trains against, where the comment in their
-file says nothing else. **The order is no ranking**: few random trials a method, few seeds, no intervals. To make it
-again: `{command}`.
+training alike; gold, change and KL are means over the seeds that a row has, an empty cell is a run not done. Settings
+were chosen on validation requests of seed 0, by the score of a reward model that no method trains against, where the
+comment in their file says nothing else. **The order is no ranking**: few random trials a method, few seeds, no
+intervals.{starts} To make it again: `{command}`.
 
 """
 FAST = ("evaluation.goals=0", "evaluation.reward_models=false", "overlap=false", "trainer.threads=1", "keep=none")
@@ -93,7 +93,19 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     """The whole of docs/desk.md, on the seeds that are recorded."""
     seeds = [str(seed) for seed in sorted({row["seed"] for row in rows})]
     command = f"python benchmarks/verify.py --seeds {' '.join(seeds)} > docs/desk.md"
-    return HEAD.format(seeds=", ".join(seeds), command=command) + table(rows)
+    return HEAD.format(seeds=", ".join(seeds), command=command, starts=starts(rows)) + table(rows)
+
+
+def starts(rows: Sequence[dict[str, Any]]) -> str:
+    """A sentence for each seed whose rows began from different SFT policies, as records of several versions may."""
+    found: dict[int, set[float]] = {}
+    for row in rows:
+        if "error" not in row:
+            found.setdefault(row["seed"], set()).add(row["sft"])
+    mixed = {seed: " or ".join(f"{gold:.4f}" for gold in sorted(golds)) for seed, golds in sorted(found.items())}
+    return "".join(
+        f" Rows of seed {seed} started from SFT of {mixed[seed]}." for seed in mixed if " or " in mixed[seed]
+    )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
