@@ -85,7 +85,7 @@ def test_the_test_command_is_the_one_ci_runs() -> None:
     assert install.replace("pip install", "pip install --quiet") in script
     assert script[-1] == test == "make test"
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "\ntest: check\n\tpython -m pytest -q\n" in makefile
+    assert "\ntest: check\n\tpython -m pytest -q -n $(WORKERS) --dist loadfile\n" in makefile
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
