@@ -34,10 +34,10 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
 def write_steps(path: Path) -> None:
     """Append a line at the start of every training step."""
 
-    def fit(original: Any, module: Any, data: Any, job: Any) -> None:
+    def fit(original: Any, module: Any, data: Any, job: Any) -> Any:
         global _stage
         _stage = job.label
-        original(module, data, job)
+        return original(module, data, job)
 
     def step(original: Any, callback: Any, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
         with path.open("a") as file:
