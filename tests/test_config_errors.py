@@ -137,10 +137,10 @@ def test_mistake_is_named_with_its_remedy(
     [
         (("-m", "algo=ppo,dpo", "seed=0,-1"), "seed must not be negative, got -1"),
         (("-m", "algo=ppo,dpp"), "unknown method algo=dpp"),
-        (("algo=ppo,dpo", "-m", "algo.clip=0.1"), "unknown setting algo.clip"),
+        (("algo=ppo,dpo", "-m", "algo.clippp=0.1"), "unknown setting algo.clippp"),
         (("-m", "algo=ppo", "data.pairs=10,-5"), "data.pairs must lie in [1, inf), got -5"),
         (("-m", "algo=ppo,dpo", "algo.beta=0.1,abc"), "algo.beta=abc: 'abc' is not a number"),
-        (("-m", "+sweep=kl_frontier", "algo.epochs=2"), "unknown setting algo.epochs"),
+        (("-m", "+sweep=kl_frontier", "algo.label_smoothing=2"), "algo.label_smoothing must lie in [0, 0.5"),
         (("-m", "algo=[ppo"), "cannot read 'algo=[ppo'"),
     ],
     ids=str,

@@ -15,8 +15,7 @@ from doubles import Checksum, Replay, prompts, rollouts
 from small import F64, demonstrations, fit, gpt2, gradients, parts, scorer
 from torch import Tensor, nn
 
-from alignlab.compose import composed
-from alignlab.config import typed
+from alignlab.config import preset_config
 from alignlab.data.batch import PromptBatch
 from alignlab.errors import ConfigError
 from alignlab.method import Data, Needs
@@ -243,7 +242,7 @@ def test_each_value_model_starts_from_what_it_predicts(start: str, asked: list[s
 
 
 def test_presets_say_what_they_are_called_after() -> None:
-    paper, fixed = (typed(composed([f"algo={name}"])).algo for name in ("safe_rlhf", "ppo_fixed_penalty"))
+    paper, fixed = (preset_config(name) for name in ("safe_rlhf", "ppo_fixed_penalty"))
     assert (paper.beta, paper.ptx_weight, paper.multiplier_max, paper.threshold) == (0.01, 16.0, 5.0, 0.0)
     assert fixed.multiplier_lr == 0
 
