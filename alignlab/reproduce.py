@@ -31,10 +31,7 @@ TOLERANCE = 1e-6
 
 def main(arguments: Sequence[str]) -> int:
     """Run the row again, print the comparison, return the exit code. Failures to run it raise AlignlabError."""
-    try:
-        options = _parser().parse_args(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
+    options = _parser().parse_args(list(arguments))
     try:
         found = reproduce(options.run, store=options.store, fresh=options.fresh, tolerance=options.tolerance)
     except TrainingError:

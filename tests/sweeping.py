@@ -13,7 +13,7 @@ from alignlab.launch.pool import Ended
 class Here:
     """Runs the jobs of a sweep in this process."""
 
-    def __init__(self, limits: Any, watch: Any, group: str) -> None:
+    def __init__(self, workers: int, watch: Any, group: str) -> None:
         self.watch, self.group = watch, group
 
     def run(self, jobs: list[Job]) -> list[Ended]:

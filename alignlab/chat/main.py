@@ -28,10 +28,7 @@ YOU = "you> "
 
 def main(arguments: Sequence[str]) -> int:
     """Talk until the end of input. Returns the exit code; AlignlabError when the model cannot be had."""
-    try:
-        options = _parser().parse_args(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
+    options = _parser().parse_args(list(arguments))
     try:
         talk = _open(options)
         talk.greet(interactive=options.prompt is None and sys.stdin.isatty())

@@ -35,10 +35,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb; returns the exit code. Expected failures raise AlignlabError."""
     arguments = list(argv)
     named = arguments[0] if arguments[:1] in (["summary"], ["export"]) else ""
-    try:
-        options = _PARSERS[named]().parse_args(arguments[1:] if named else arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
+    options = _PARSERS[named]().parse_args(arguments[1:] if named else arguments)
     return {"summary": _summary, "export": _export, "": _label}[named](options)
 
 

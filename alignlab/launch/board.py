@@ -15,7 +15,7 @@ class SweepBoard:
     """Lines on stderr; where that is no terminal, one line each time a job ends."""
 
     def __init__(self, jobs: Sequence[Job], finished: int) -> None:
-        self._count, self._failed = finished, 0
+        self._count = finished
         self._all = len(jobs) + finished
         self._total = Stage("sweep", self._all, unit="jobs", patience=0.0)
         self._total.resume(finished)
@@ -42,7 +42,6 @@ class SweepBoard:
         if stage is not None:
             stage.discard()
         self._count += 1
-        self._failed += ended.status != "done"
         why = f": {ended.reason}" if ended.reason else ""
         style = "" if ended.status == "done" else "bold red"
         say(f"{self._count}/{self._all}  {ended.job.name}  {ended.status} in {duration(ended.seconds)}{why}", style)

@@ -6,11 +6,12 @@ that method, and said once; jobs that become equal by it run once. Hydra's own s
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -113,8 +114,8 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     compose = Composer()
     asked = jobs(overrides)
     wanted, notes = _applicable(asked.jobs, compose, keeps_failing=not asked.patterned)
-    found: dict[str, tuple[tuple[str, ...], RunConfig, int]] = {}
-    repeated, launcher = 0, "basic"
+    found: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
+    repeated = 0
     for job in track(wanted, "checking every job of the sweep", unit="jobs"):
         try:
             settings = typed_of(compose(job))
@@ -125,7 +126,7 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
             continue
         key = address(settings)
         repeated += key in found
-        found.setdefault(key, (tuple(job), settings, len(found)))
+        found.setdefault(key, (tuple(job), settings))
     if not found:
         raise ConfigError("no job of the sweep can run", "; ".join(notes) or "name a method: algo=…")
     if repeated:
@@ -135,10 +136,10 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
         )
     first = compose(next(iter(found.values()))[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])
-    folder = place(first, [settings for _, settings, _ in found.values()])
+    folder = place(first, [settings for _, settings in found.values()])
     placed = tuple(
         Job(number, job, settings, folder / _subfolder(compose(job), number))
-        for job, settings, number in found.values()
+        for number, (job, settings) in enumerate(found.values())
     )
     _refuse_shared_folders(placed)
     return Sweep(jobs=placed, notes=tuple(dict.fromkeys(notes)), launcher=launcher)
@@ -195,7 +196,10 @@ def _applicable(
         for item in absent:
             lacking.setdefault(key_of(item), set()).add(str(node.name if node is not None else ""))
         kept.append([item for item in job if item not in absent])
-    notes += [_lack(key, names) for key, names in lacking.items() if key in having or _nobody(key, wanted)]
+    for key, names in lacking.items():
+        if key not in having:
+            _refuse(key, wanted)
+        notes.append(_lack(key, names))
     return kept, list(dict.fromkeys(notes))
 
 
@@ -212,7 +216,7 @@ def _node(job: Sequence[str], own: Sequence[str], compose: Composer, keeps_faili
     return found
 
 
-def _nobody(key: str, wanted: Sequence[Sequence[str]]) -> bool:
+def _refuse(key: str, wanted: Sequence[Sequence[str]]) -> NoReturn:
     """Raise for a setting that no method of the sweep has."""
     composed(next(job for job in wanted if any(key_of(item) == key for item in job)))  # raises, and says why
     raise ConfigError(f"no method of the sweep has the setting {key}", "leave it out")
@@ -258,6 +262,4 @@ def described(job: Job) -> dict[str, Any]:
 
 def digest(addresses: Sequence[str]) -> str:
     """Eight digits that stand for jobs in their order, which numbers their folders."""
-    import hashlib
-
     return hashlib.sha256(json.dumps(list(addresses)).encode()).hexdigest()[:8]

@@ -48,7 +48,6 @@ class Worker:
     def __init__(self, inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]], program: Sequence[str]) -> None:
         self.job: Job | None = None
         self.began = 0.0
-        self.end: dict[str, Any] | None = None
         self.stopped = ""
         self._process = subprocess.Popen(
             [*program, str(os.getpid())],
@@ -70,7 +69,7 @@ class Worker:
 
     def give(self, job: Job, order: Order) -> None:
         """Start a job; one that is gone already is noticed by its silence."""
-        self.job, self.began, self.end = job, time.monotonic(), None
+        self.job, self.began = job, time.monotonic()
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(order.line())
@@ -100,13 +99,6 @@ class Worker:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How much runs at once, and for how long."""
-
-    workers: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Watch:
     """Whom to tell."""
 
@@ -116,10 +108,10 @@ class Watch:
 
 
 class Pool:
-    """Runs jobs in order, and records each as it begins and ends."""
+    """Runs jobs in order, so many at a time, and records each as it begins and ends."""
 
-    def __init__(self, limits: Limits, watch: Watch, group: str, program: Sequence[str] = PROGRAM) -> None:
-        self.limits, self.watch, self.group = limits, watch, group
+    def __init__(self, workers: int, watch: Watch, group: str, program: Sequence[str] = PROGRAM) -> None:
+        self.workers, self.watch, self.group = workers, watch, group
         self._program = program
         self._inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
         self._workers: set[Worker] = set()
@@ -129,7 +121,7 @@ class Pool:
         ahead, done = list(jobs), list[Ended]()
         try:
             while len(done) < len(jobs):
-                while ahead and sum(worker.job is not None for worker in self._workers) < self.limits.workers:
+                while ahead and sum(worker.job is not None for worker in self._workers) < self.workers:
                     done += self._start(ahead.pop(0))
                 done += self._step(TICK)
         except KeyboardInterrupt:
@@ -150,7 +142,7 @@ class Pool:
             idle = Worker(self._inbox, self._program)
             self._workers.add(idle)
         settings = job.settings
-        if self.limits.workers > 1:
+        if self.workers > 1:
             settings.overlap = False  # the other cores have jobs of their own
         idle.give(job, Order(settings, job.folder, job.overrides, self.group))
         self.watch.began(job)

@@ -10,14 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from alignlab.compare.runs import read_json
+from alignlab.compare.runs import JOB, RESULT, SWEEP, WORLD, read_json
 from alignlab.errors import ConfigError
 from alignlab.launch.jobs import Job, described
 from alignlab.stages.files import atomic_write_json, disk_error
 from alignlab.stages.key import LIBRARIES, dumps
 
-SWEEP, JOB, RESULT = "sweep.json", "job.json", "result.json"
-EXACT = "exact.json"
 SCHEMA = 1
 OUTSIDE = ("compare", "label", "launch", "tracking")
 """Folders of the core that decide nothing about a run."""
@@ -83,7 +81,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def result_of(job: Job) -> Path:
     """The file whose presence says that the job is complete."""
-    return job.folder / (RESULT if job.settings.exact is None else EXACT)
+    return job.folder / (RESULT if job.settings.exact is None else WORLD)
 
 
 def finished(job: Job) -> bool:

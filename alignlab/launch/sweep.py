@@ -20,7 +20,7 @@ from alignlab.errors import StoreError
 from alignlab.launch import record
 from alignlab.launch.board import SweepBoard
 from alignlab.launch.jobs import Job, Sweep, address, digest, expand, tell
-from alignlab.launch.pool import Limits, Pool, Watch
+from alignlab.launch.pool import Pool, Watch
 from alignlab.launch.tune import Tuning, announce
 from alignlab.stages.files import disk_error
 from alignlab.stages.key import canonical, dumps
@@ -46,10 +46,10 @@ def sweep(overrides: Sequence[str], found: Sweep) -> int:
         record.refuse_others(jobs)
     with alone(folder):
         announce_jobs(overrides, found)
-        limits = Limits(workers=workers(jobs))
+        at_once = workers(jobs)
         if settings.tune is not None:
-            jobs = tuned(jobs, settings, limits)
-        failed = run_jobs(jobs, limits, folder.name)
+            jobs = tuned(jobs, settings, at_once)
+        failed = run_jobs(jobs, at_once, folder.name)
         if settings.exact is None:
             from alignlab.launch.compared import conclude
 
@@ -75,12 +75,12 @@ def announce_jobs(overrides: Sequence[str], found: Sweep) -> None:
         record.write_sweep(folder, f"python -m alignlab -m {shlex.join(overrides)}", found.jobs, found.notes)
 
 
-def tuned(jobs: Sequence[Job], settings: RunConfig, limits: Limits) -> Sequence[Job]:
+def tuned(jobs: Sequence[Job], settings: RunConfig, at_once: int) -> Sequence[Job]:
     """The same jobs with the settings that a search finds for each row."""
     tuning = Tuning(jobs, settings)
     announce(tuning)
     for numbers in tuning.rounds():
-        run_jobs(tuning.draw(numbers), limits, f"{jobs[0].folder.parent.name}-trials")
+        run_jobs(tuning.draw(numbers), at_once, f"{jobs[0].folder.parent.name}-trials")
         tuning.tell(numbers)
         tuning.write()
     found, notes = tuning.winners(jobs)
@@ -90,14 +90,14 @@ def tuned(jobs: Sequence[Job], settings: RunConfig, limits: Limits) -> Sequence[
     return found
 
 
-def run_jobs(jobs: Sequence[Job], limits: Limits, group: str) -> list[Job]:
+def run_jobs(jobs: Sequence[Job], at_once: int, group: str) -> list[Job]:
     """Compute what is missing of some jobs; returns those that failed."""
     folder = jobs[0].folder.parent if jobs else Path()
     missing = [job for job in jobs if not record.finished(job)]
     there = len(jobs) - len(missing)
-    say(f"{len(jobs)} jobs{f', {there} of them done before' if there else ''}; {limits.workers} at once, in {folder}")
+    say(f"{len(jobs)} jobs{f', {there} of them done before' if there else ''}; {at_once} at once, in {folder}")
     board = SweepBoard(missing, there)
-    pool = Pool(limits, Watch(began=board.began, moved=board.moved, ended=board.ended), group)
+    pool = Pool(at_once, Watch(began=board.began, moved=board.moved, ended=board.ended), group)
     try:
         ended = pool.run(missing)
     finally:

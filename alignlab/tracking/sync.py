@@ -32,10 +32,7 @@ LONGEST = 300
 
 def main(arguments: Sequence[str]) -> int:
     """Send, and return the exit code. StoreError when the server refuses, ConfigError when there is nothing to send."""
-    try:
-        options = _parser().parse_args(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
+    options = _parser().parse_args(list(arguments))
     send(options.folder, dry_run=options.dry_run)
     return 0
 

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from contents import HOSTILE, comparison, hostile
 
 from alignlab.compare.page import digest, page
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FOUND = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=6000",
-    "--window-size=1280,900",
-)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        FOUND is None, reason=f"no browser: none of {', '.join(NAMES)} is installed and $CHROMIUM is not set"
-    ),
-]
+FLAGS = (*chromium.FLAGS, "--virtual-time-budget=6000", "--window-size=1280,900")
+pytestmark = [pytest.mark.slow, chromium.needed]
 DRIVER = Path(__file__).with_name("reader.js").read_text("utf-8")
 
 
@@ -43,7 +24,7 @@ def rendered(text: str, folder: Path) -> str:
     """The document after its scripts ran."""
     path = folder / "page.html"
     path.write_text(text, encoding="utf-8")
-    command = [FOUND, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()]
+    command = [chromium.PROGRAM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     return done.stdout
 

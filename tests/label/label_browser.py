@@ -10,18 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--remote-debugging-pipe",
-)
+import chromium
+
+FLAGS = (*chromium.FLAGS, "--disable-dev-shm-usage", "--remote-debugging-pipe")
 KEYS = {"Enter": 13, "Escape": 27, " ": 32, "Tab": 9}
 
 

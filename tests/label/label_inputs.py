@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +77,3 @@ def planned(*paths: Path, count: int = 100, repeat: float = 0.0, seed: int = 0, 
 
 def session(asked: Plan, path: Path, annotator: str = "ann") -> Session:
     return Session(asked, LabelFile(path), annotator)
-
-
-def chromium() -> str | None:
-    """A browser of that family."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)

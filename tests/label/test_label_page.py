@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import chromium
 import pytest
 from label_browser import Browser
-from label_inputs import chromium, planned, rows, session, three
+from label_inputs import planned, rows, session, three
 
 from alignlab.label.server import LabelServer
 from alignlab.label.store import read_labels
 
-PROGRAM = chromium()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium, chromium-browser, google-chrome or $CHROMIUM")
+pytestmark = chromium.needed
 
 HOSTILE = (
     "<script>document.title = 'owned'; window.owned = 1</script>",
@@ -31,8 +31,8 @@ CARDS = "[...document.querySelectorAll('.card')].map(card => card.querySelector(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    assert PROGRAM is not None
-    with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
+    assert chromium.PROGRAM is not None
+    with Browser(chromium.PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
         browser.size(1280)
         yield browser
 

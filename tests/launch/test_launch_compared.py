@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import write_run
 
 from alignlab.__main__ import main
 from alignlab.stages import files
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compare"))
-from finished import write_run
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import pytest
 from alignlab.errors import ConfigError
 from alignlab.launch import record
 from alignlab.launch.jobs import Job
-from alignlab.launch.pool import Ended, Limits, Pool, Watch
+from alignlab.launch.pool import Ended, Pool, Watch
 from alignlab.launch.sweep import planned
 
 WORKER = """
@@ -81,7 +81,7 @@ def status(job: Job) -> tuple[str, str]:
 
 def test_failed_killed_and_silent_jobs_do_not_touch_the_others(tmp_path: Path, program: Sequence[str]) -> None:
     wanted, heard = jobs(tmp_path / "sweep", 0, 1, 2, 4, 5, 6), Heard()
-    ended = Pool(Limits(workers=2), heard.watch(), "group", program).run(wanted)
+    ended = Pool(2, heard.watch(), "group", program).run(wanted)
     found = {each.job.settings.seed: (each.status, each.reason) for each in ended}
     assert {seed for seed, (state, _) in found.items() if state == "done"} == {0, 5, 6}
     assert found[1][0] == "killed"
@@ -96,7 +96,7 @@ def test_failed_killed_and_silent_jobs_do_not_touch_the_others(tmp_path: Path, p
 
 def test_workers_are_kept_for_the_next_job(tmp_path: Path, program: Sequence[str]) -> None:
     wanted = jobs(tmp_path / "sweep", 0, 5, 6)
-    Pool(Limits(workers=1), Heard().watch(), "group", program).run(wanted)
+    Pool(1, Heard().watch(), "group", program).run(wanted)
     assert len({(job.folder / "pid").read_text() for job in wanted}) == 1
 
 
@@ -104,7 +104,7 @@ def test_jobs_that_take_too_long_are_ended(tmp_path: Path, program: Sequence[str
     wanted = jobs(tmp_path / "sweep", 3, 0)
     for job in wanted:
         job.settings.job_minutes = 0.05
-    ended = Pool(Limits(workers=1), Heard().watch(), "group", program).run(wanted)
+    ended = Pool(1, Heard().watch(), "group", program).run(wanted)
     assert [(each.status, each.reason) for each in ended] == [
         ("killed", "took longer than job_minutes=0.05"),
         ("done", ""),
@@ -121,7 +121,7 @@ def test_ctrl_c_lets_running_jobs_stop_and_leaves_the_rest(tmp_path: Path, progr
 
     threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        Pool(Limits(workers=1), heard.watch(), "group", program).run(wanted)
+        Pool(1, heard.watch(), "group", program).run(wanted)
     assert [status(job)[0] for job in wanted[:2]] == ["done", "interrupted"]
     assert not wanted[2].folder.exists()
 
@@ -162,6 +162,6 @@ def test_a_disk_that_refuses_fails_the_job_alone(tmp_path: Path, program: Sequen
     wanted = jobs(tmp_path / "sweep", 0, 5)
     wanted[0].folder.parent.mkdir()
     wanted[0].folder.write_text("a file is in the way")
-    ended = Pool(Limits(workers=1), Heard().watch(), "group", program).run(wanted)
+    ended = Pool(1, Heard().watch(), "group", program).run(wanted)
     assert [each.status for each in ended] == ["failed", "done"]
     assert "0-dpo-seed0" in ended[0].reason
