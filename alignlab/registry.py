@@ -55,7 +55,8 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
         "desk=alignlab.worlds.desk:JUDGE",
         "phrases=alignlab.evaluation.judges:PHRASES",
     ),
-    "alignlab.attacks": ("desk=alignlab.worlds.desk:ATTACKS",),
+    "alignlab.attacks": ("desk=alignlab.worlds.desk:ATTACKS", "text=alignlab.attacks:ATTACKS"),
+    "alignlab.attackers": ("desk=alignlab.worlds.desk:ATTACKER", "text=alignlab.attacks:ATTACKER"),
 }
 """Components that come with alignlab, by entry-point group; others add theirs to the same groups.
 
@@ -201,7 +202,7 @@ def method(name: str) -> Method:
 
 
 def components(kind: str) -> Mapping[str, Component]:
-    """Every usable component of a kind: sources, rewards, annotators, judges or attacks."""
+    """Every usable component of a kind: sources, rewards, annotators, judges, attacks or attackers."""
     return catalogue(f"alignlab.{kind}").found
 
 

@@ -36,7 +36,7 @@ LAYERS = (
         "tune",
     ),
     ("compare",),
-    ("annotators.feedback", "data", "worlds"),
+    ("annotators.feedback", "attacks", "data", "promptsets", "worlds"),
     ("models",),
     ("rollout",),
     ("annotators", "rewards"),

@@ -12,7 +12,7 @@ from alignlab.method import Component
 from alignlab.worlds.desk.config import HELD_OUT_KINDS, TRAINED_KINDS, DeskConfig, Mix
 from alignlab.worlds.desk.constitution import RulesConfig
 
-__all__ = ["ATTACKS", "HELD_OUT_KINDS", "JUDGE", "RULES", "SOURCE", "TRAINED_KINDS", "DeskConfig", "Mix"]
+__all__ = ["ATTACKER", "ATTACKS", "HELD_OUT_KINDS", "JUDGE", "RULES", "SOURCE", "TRAINED_KINDS", "DeskConfig", "Mix"]
 
 SOURCE = Component(
     name="desk",
@@ -49,6 +49,16 @@ ATTACKS: Mapping[str, Component] = {
         _attack("code", "Names the object by a code word."),
         _attack("pressure", "Pushes on for one to three further turns after a refusal."),
         _attack("stack", "Two or three single-turn attacks at once."),
+        _attack("suppress", "Forbids words of refusal."),
+        _attack("split", "Gives the request in two parts to be put together."),
+        _attack("many_shot", "Two to four harmless questions, each answered, go before."),
+        _attack("noise", "Random known words behind the request."),
     )
 }
 """Every attack: each target is a function (messages, rng) -> messages."""
+
+ATTACKER = Component(
+    name="desk",
+    summary="Insists or claims a purpose after a refusal, asks for the rest after a partial answer.",
+    target="alignlab.worlds.desk.attacker:respond",
+)

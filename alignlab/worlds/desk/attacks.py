@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from alignlab import registry
 from alignlab.data.schema import Message
 from alignlab.errors import DataError
+from alignlab.worlds.desk.further import many_shot, noise, split, suppress
 from alignlab.worlds.desk.vocabulary import OPENERS, PERSONAS, PURPOSES, PUSHES, ROLES, lexicon
 
 Messages = tuple[Message, ...]
@@ -21,10 +23,25 @@ _SINGLE_TURN = ("prefix", "roleplay", "persuade", "code")
 
 
 def apply(kind: str, messages: Messages, rng: random.Random) -> Messages:
-    """Apply an attack by name: this world's own, or one that a plugin has registered; PluginError for neither."""
-    own = _TABLE.get(kind)
-    turned: Messages = (own or registry.component("attacks", kind).load())(messages, rng)
+    """Apply an attack by name: this world's own, or one that a plugin has registered; PluginError for neither.
+
+    DataError for one that writes what is no word of this world.
+    """
+    if kind in _TABLE:
+        return _TABLE[kind](messages, rng)
+    turned: Messages = registry.component("attacks", kind).load()(messages, rng)
+    unknown = next((word for turn in turned for word in turn.content.split() if word not in _known()), None)
+    if unknown is not None:
+        raise DataError(
+            f"the attack {kind!r} writes {unknown!r}, which is no word of the desk world",
+            "use attacks made for it, or measure posture on prompts of real text",
+        )
     return turned
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(lexicon("large").words)
 
 
 def direct(messages: Messages, rng: random.Random) -> Messages:
@@ -96,4 +113,8 @@ _TABLE: Mapping[str, Attack] = {
     "code": code,
     "pressure": pressure,
     "stack": stack,
+    "suppress": suppress,
+    "split": split,
+    "many_shot": many_shot,
+    "noise": noise,
 }

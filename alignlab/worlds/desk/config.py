@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from alignlab import registry
+from alignlab.attacks import ATTACKS as TEXT_ATTACKS
 from alignlab.errors import ConfigError
 from alignlab.settings import check_ranges, param
 
@@ -90,13 +91,18 @@ class DeskConfig:
         if not self.attacks:
             raise ConfigError("data.attacks is empty", "name at least one kind, such as data.attacks=[direct]")
         for kind in self.attacks:
-            _one_of("data.attacks", kind, (*TRAINED_KINDS, *HELD_OUT_KINDS, *registry.components("attacks")))
+            _one_of("data.attacks", kind, tuple(kind for kind in _attacks() if kind not in TEXT_ATTACKS))
 
     def annotator_settings(self) -> Annotator:
         """The preset with every knob that is set put in its place."""
         preset = ANNOTATORS[self.annotator]
         knobs = {name: getattr(self, name) for name in ("temperature", "flip", "length_bias", "courtesy_bias")}
         return Annotator(**{name: getattr(preset, name) if value is None else value for name, value in knobs.items()})
+
+
+def _attacks() -> tuple[str, ...]:
+    """Every attack there is, those of this world first."""
+    return tuple(dict.fromkeys((*TRAINED_KINDS, *HELD_OUT_KINDS, *registry.components("attacks"))))
 
 
 def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:

@@ -30,6 +30,8 @@ class DeskSource:
     name = "desk"
     native = frozenset({Data.PROMPTS, Data.DEMONSTRATIONS})
     annotates = True
+    attacker = "desk"
+    """Component of kind `attackers` that speaks this world's language."""
 
     def __init__(self, config: DeskConfig) -> None:
         self.config = config
