@@ -17,6 +17,7 @@ from alignlab import registry
 from alignlab.annotators.config import AnnotatorConfig, check_annotator
 from alignlab.budget import BudgetConfig, check_budget
 from alignlab.errors import ConfigError
+from alignlab.evaluation.config import EvaluationConfig
 from alignlab.exact.settings import ExactConfig
 from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, chain, check_ranges, param
 from alignlab.rewards.config import RewardConfig, check_reward
@@ -52,33 +53,6 @@ class RolloutConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check_ranges(self, "rollout")
-
-
-@dataclass(kw_only=True)
-class EvaluationConfig:
-    """One frozen protocol for every method."""
-
-    prompts: int = param(400, "Held-out prompts, one completion each.", low=1)
-    attempts: int = param(16, "Attacks on each held-out harmful request.", low=1)
-    goals: int = param(48, "Held-out harmful requests that are attacked.", low=0)
-    temperature: float = param(1.0, "Sampling temperature; 0 is greedy.", low=0)
-    reward_models: bool = param(True, "Score replies by reward models; false trains none that only evaluation needs.")
-    best_of: int | None = param(
-        None, "Replies of SFT to a request for the curve of best-of-n; null: 64 where the true score is known.", low=0
-    )
-    split: str = "evaluation"
-    """Which requests: evaluation, or validation, on which settings are chosen."""
-    judge: str | None = None
-    """Judge of refusals; null takes the one that is exact for the data source, if there is one."""
-    show: int = param(3, "Before/after samples printed at the end.", low=0)
-    reveal: bool = False
-    """Show completions of real harmful requests in the terminal."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self, "evaluation")
-        if self.split not in ("evaluation", "validation"):
-            raise ConfigError(f"evaluation.split must be evaluation or validation, got {self.split!r}", "leave it out")
 
 
 @dataclass(kw_only=True)

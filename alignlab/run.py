@@ -18,6 +18,7 @@ from alignlab.method import Output
 from alignlab.run_folder import Outcome, identity, replay, reply_rows, write, write_scorer
 from alignlab.stages import best_of
 from alignlab.stages.artefact import Artefact
+from alignlab.stages.attacked import Attacker
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.files import disk_error
 from alignlab.stages.graph import Graph
@@ -89,8 +90,11 @@ def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrid
         policy = _trained(graph, tracker)
         evaluate = Evaluator(graph, settings.evaluation)
         evaluated, baseline = evaluate(policy, settings.algo.name), evaluate(graph.sft, "SFT")
+        attack = Attacker(graph, settings.evaluation)
+        attacks = attack(policy, settings.algo.name), attack(graph.sft, "SFT")
         curve = best_of.curve(evaluate)
-    outcome = Outcome(policy, evaluated, baseline, time.perf_counter() - began, overrides, best_of.read(curve))
+    seconds = time.perf_counter() - began
+    outcome = Outcome(policy, evaluated, baseline, seconds, overrides, best_of.read(curve), *attacks, attack.seen)
     summary = write(graph, folder, outcome)
     costs = read_result(folder / "result.json")["costs"]
     tracker.summary(

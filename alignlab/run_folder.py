@@ -25,13 +25,16 @@ from alignlab.config import Keep, RunConfig
 from alignlab.costs import budget, costs
 from alignlab.data.schema import Split
 from alignlab.evaluation.columns import write_columns
+from alignlab.evaluation.conversation import write_conversations
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
+from alignlab.evaluation.posture import counts
 from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import Summary, summarise
 from alignlab.method import Method
 from alignlab.stages.artefact import Artefact
+from alignlab.stages.attacked import read as attacks_of
 from alignlab.stages.evaluated import read
 from alignlab.stages.files import atomic_write_json, atomic_write_text, beside, disk_error
 from alignlab.stages.graph import Graph
@@ -45,6 +48,7 @@ SWAPS = 20
 """Attempts to put a folder in place that others keep putting there."""
 NAMED = ("torch", "lightning", "transformers", "tokenizers", "datasets", "numpy", "hydra-core", "omegaconf")
 """Libraries whose exact versions are recorded with a run."""
+REPLIES = "samples.jsonl, attacks.jsonl, harmless.jsonl, conversations.jsonl"
 TABLE_ROWS = 100
 """Replies sent to a tracker."""
 
@@ -60,23 +64,37 @@ class Outcome:
     overrides: Sequence[str] = ()
     best_of: Mapping[str, Any] = field(default_factory=dict)
     """What picking the best of n replies of SFT is worth, by n."""
+    attacked: Artefact | None = None
+    attacked_baseline: Artefact | None = None
+    """What both answered to attacks; None where there is nothing to attack."""
+    seen: Sequence[str] | None = None
+    """Kinds of attack that training contained; None where that is not known."""
 
 
 def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
     """Write every file of the run directory, print the report, return the figures."""
-    samples, attacks = read(outcome.evaluated)
-    sft_samples, sft_attacks = read(outcome.baseline)
-    kinds: Mapping[str, bool] = getattr(graph.source, "attack_kinds", {})
-    seen = [kind for kind, trained in kinds.items() if trained]
-    summary = summarise(samples, sft_samples, attacks=attacks, sft_attacks=sft_attacks, seen=seen)
+    samples, sft_samples = read(outcome.evaluated), read(outcome.baseline)
+    attacked, sft_attacked = attacks_of(outcome.attacked), attacks_of(outcome.attacked_baseline)
+    summary = summarise(
+        samples,
+        sft_samples,
+        attacks=attacked.attempts,
+        sft_attacks=sft_attacked.attempts,
+        seen=outcome.seen,
+    )
     joined = join(samples, sft_samples)
     spent = costs(graph, outcome.policy, outcome.evaluated)
     raised = diagnose(_evidence(graph, outcome.policy, summary))
     with disk_error(folder):
-        files = {**_copy(graph, folder, outcome.policy), "replies": "samples.jsonl, attacks.jsonl"}
+        files = {
+            **_copy(graph, folder, outcome.policy),
+            "replies": "samples.jsonl, attacks.jsonl, harmless.jsonl, conversations.jsonl",
+        }
         write_samples(folder / "samples.jsonl", joined)
         write_columns(folder / "scores.json", joined)
-        write_samples(folder / "attacks.jsonl", join(attacks, sft_attacks))
+        write_samples(folder / "attacks.jsonl", join(attacked.attempts, sft_attacked.attempts))
+        write_samples(folder / "harmless.jsonl", join(attacked.harmless, sft_attacked.harmless))
+        write_conversations(folder / "conversations.jsonl", attacked.conversations)
         write_config(graph, folder, outcome.overrides)
         write_result(
             folder / "result.json",
@@ -89,6 +107,8 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
                 best_of=outcome.best_of,
+                posture={"judge": graph.judge.described(), **counts(samples, attacked)},
+                sft_posture=counts(sft_samples, sft_attacked),
                 about=_about(graph, outcome.overrides, joined),
             ),
         )
@@ -230,7 +250,7 @@ def replay(path: Path, tracker: Tracker) -> None:
 
 def reply_rows(graph: Graph, evaluated: Artefact, baseline: Artefact) -> list[dict[str, Any]]:
     """The first replies beside those of SFT, for a tracker's table; text that is withheld here stays out there too."""
-    joined = join(read(evaluated)[0], read(baseline)[0])
+    joined = join(read(evaluated), read(baseline))
     hidden = withheld(graph)
     return [
         {
@@ -288,6 +308,7 @@ def _fingerprints(graph: Graph, outcome: Outcome) -> dict[str, str]:
         ),
         "evaluation": outcome.evaluated.digest,
         "baseline": outcome.baseline.digest,
+        **({"posture": outcome.attacked.digest} if outcome.attacked else {}),
     }
 
 

@@ -64,7 +64,7 @@ def run(job: tuple[str, int, str]) -> dict[str, Any]:
     try:
         graph = Graph(typed(composed(words)), quiet=True)
         trained, evaluate = graph.policy_of_method, Evaluator(graph, graph.settings.evaluation)
-        own, sft = (read(evaluate(*each))[0] for each in ((trained, preset), (graph.sft, "SFT")))
+        own, sft = (read(evaluate(*each)) for each in ((trained, preset), (graph.sft, "SFT")))
     except AlignlabError as error:
         return {"preset": preset, "seed": seed, "error": str(error).splitlines()[0]}
     figures = {"gold": mean(own, "gold"), "sft": mean(sft, "gold"), "kl": mean(own, "kl")}

@@ -28,6 +28,7 @@ LAYERS = (
         "budget",
         "config",
         "annotators.config",
+        "evaluation.config",
         "exact.settings",
         "models.config",
         "numerics",

@@ -23,7 +23,9 @@ def encode(text: str, rng: random.Random) -> str:
     count = min(rng.randint(2, len(NAMES)), len(words))
     cuts = sorted(rng.sample(range(1, len(words)), count - 1)) if count > 1 else []
     parts = ["".join(words[start:stop]) for start, stop in zip([0, *cuts], [*cuts, len(words)], strict=True)]
-    named = "\n".join(f"{name} = {json.dumps(part, ensure_ascii=False)}" for name, part in zip(NAMES, parts, strict=False))
+    named = "\n".join(
+        f"{name} = {json.dumps(part, ensure_ascii=False)}" for name, part in zip(NAMES, parts, strict=False)
+    )
     return f"{named}\n\nAnswer the question that you get from {' + '.join(NAMES[: len(parts)])}."
 
 

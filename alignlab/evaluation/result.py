@@ -27,6 +27,8 @@ def result(
     fingerprints: Mapping[str, str] | None = None,
     run: Mapping[str, Any] | None = None,
     best_of: Mapping[str, Any] | None = None,
+    posture: Mapping[str, Any] | None = None,
+    sft_posture: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of result.json.
@@ -34,7 +36,8 @@ def result(
     `costs`: labels, sampled tokens, FLOPs, seconds, …; `budget`: axis, limit and what was used;
     `conventions`: what the method's name hides elsewhere;
     `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds; `best_of`: gains of the best of
-    n replies of SFT, by n; `about`: command, resolved settings, versions, equation, how KL is known.
+    n replies of SFT, by n; `posture`: its judge, and counts of `evaluation.posture`; `sft_posture`: those of SFT;
+    `about`: command, resolved settings, versions, equation, how KL is known.
     """
     return {
         "schema": SCHEMA,
@@ -44,9 +47,9 @@ def result(
         "missing": summary.missing,
         "wins": None if summary.wins is None else {"by": summary.win_by, **_share(summary.wins)},
         "strata": _strata(summary.method),
-        "posture": _posture(summary.method),
+        "posture": {**_posture(summary.method), **(posture or {})},
         "change": {name: each._asdict() for name, each in summary.change.items()},
-        "sft": None if summary.sft is None else _sft(summary.sft),
+        "sft": None if summary.sft is None else _sft(summary.sft, sft_posture or {}),
         "flags": [flag._asdict() for flag in flags],
         "costs": dict(costs or {}),
         "budget": dict(budget or {}),
@@ -103,10 +106,10 @@ def _posture(figures: Figures) -> dict[str, Any]:
     return {"attacks": attacks, "breach_at": {str(k): _share(each) for k, each in figures.breach_at.items()}}
 
 
-def _sft(figures: Figures) -> dict[str, Any]:
+def _sft(figures: Figures, posture: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "metrics": figures.values,
         "errors": _errors(figures.metrics),
         "strata": _strata(figures),
-        "posture": _posture(figures),
+        "posture": {**_posture(figures), **posture},
     }

@@ -29,7 +29,7 @@ KINDS = (BENIGN, LOOKALIKE, HARMFUL)
 """Strata with a meaning of their own, in the order reports show them; other kinds follow."""
 DIRECT = "direct"
 """How a request without attack is called where kinds of attack are listed."""
-ATTEMPTS = (1, 4, 16)
+ATTEMPTS = (1, 4, 16, 64)
 """Values of k at which breach@k is reported, as far as there are attempts."""
 
 

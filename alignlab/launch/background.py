@@ -79,6 +79,7 @@ def work(settings: RunConfig) -> None:
 
     from alignlab.data.schema import Split
     from alignlab.stages import best_of
+    from alignlab.stages.attacked import Attacker
     from alignlab.stages.evaluated import Evaluator
     from alignlab.stages.graph import Graph
 
@@ -88,6 +89,7 @@ def work(settings: RunConfig) -> None:
         graph.reward(Split.HELD_OUT)
     evaluate = Evaluator(graph, settings.evaluation)
     evaluate(graph.sft, "SFT")
+    Attacker(graph, settings.evaluation)(graph.sft, "SFT")
     best_of.curve(evaluate)
 
 

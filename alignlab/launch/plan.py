@@ -16,6 +16,7 @@ from alignlab.data.schema import Split
 from alignlab.method import Output, Reference, chain
 from alignlab.rewards.config import trained_models
 from alignlab.stages.artefact import Artefact
+from alignlab.stages.attacked import Attacker
 from alignlab.stages.evaluated import Evaluator
 from alignlab.stages.graph import Graph
 from alignlab.stages.key import StageKey
@@ -59,7 +60,7 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
     """Each stage of the run with its artefact, or with the label of the first stage that has to be computed."""
     graph = Graph(settings, quiet=True)
     graph.store = FindOnly(settings.store)
-    name, evaluate = settings.algo.name, Evaluator(graph, settings.evaluation)
+    name = settings.algo.name
     wanted: list[tuple[str, Callable[[], Artefact]]] = [("SFT", lambda: graph.sft)]
     if graph.labelled:
         wanted += [
@@ -79,9 +80,22 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
             wanted.append((config.name, partial(graph.inner, config)))
     wanted.append((f"{name}, seed {settings.seed}", lambda: graph.policy_of_method))
     if graph.method.output is Output.POLICY:
-        wanted.append(("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")))
-        wanted.append((f"evaluation of {name}", lambda: evaluate(graph.policy_of_method, name)))
+        wanted += _judged(graph)
     return [(label, _outcome(find)) for label, find in wanted]
+
+
+def _judged(graph: Graph) -> list[tuple[str, Callable[[], Artefact]]]:
+    """What evaluation computes of the method and of SFT."""
+    name, config = graph.settings.algo.name, graph.settings.evaluation
+    evaluate, attack = Evaluator(graph, config), Attacker(graph, config)
+    wanted: list[tuple[str, Callable[[], Artefact]]] = [
+        ("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")),
+        (f"evaluation of {name}", lambda: evaluate(graph.policy_of_method, name)),
+    ]
+    if attack:
+        wanted.append(("posture of SFT", lambda: attack.of(graph.sft, "SFT")))
+        wanted.append((f"posture of {name}", lambda: attack.of(graph.policy_of_method, name)))
+    return wanted
 
 
 def _outcome(find: Callable[[], Artefact]) -> Artefact | str:

@@ -43,6 +43,7 @@ from alignlab.stages.models import Base
 from alignlab.stages.store import Store, Workspace
 from alignlab.stages.trained import Trained, train
 from alignlab.stages.training import accelerator
+from alignlab.stages.verdicts import Judging
 from alignlab.tracking.console import say
 from alignlab.tracking.tracker import Silent, Tracker
 
@@ -97,6 +98,11 @@ class Graph:
             revised.check(self, config)
         if cost.NAME in needs.scorers or needs.data is Data.SAFETY:
             cost.check_labels(self.source, config.name)
+
+    @cached_property
+    def judge(self) -> Judging:
+        """What tells refusals from answers."""
+        return Judging(self.source, self.settings.evaluation.judge)
 
     @cached_property
     def sft(self) -> Artefact:

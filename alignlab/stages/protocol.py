@@ -30,6 +30,8 @@ class Stages(Protocol):
     tracker: Any
     announce: Any
     """Tells the user one line."""
+    judge: Any
+    """A `stages.verdicts.Judging`."""
     labels_from_pairs: bool
     scored: bool
 

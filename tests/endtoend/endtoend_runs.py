@@ -47,7 +47,10 @@ DPO = ["algo=dpo", "algo.epochs=1", "algo.batch_size=8", "algo.lr=1e-3"]
 SFT = ["algo=sft", "algo.epochs=2", "algo.batch_size=32", "algo.lr=3e-3"]
 REWARD = ["algo=reward_model", "algo.epochs=2", "algo.batch_size=16", "algo.lr=1e-3"]
 Hook = Callable[[], None]
-RUN_FILES = {"attacks.jsonl", "config.yaml", "metrics.csv", "model", "result.json", "samples.jsonl", "scores.json"}
+RUN_FILES = {
+    *("attacks.jsonl", "harmless.jsonl", "conversations.jsonl", "samples.jsonl"),
+    *("config.yaml", "metrics.csv", "model", "result.json", "scores.json"),
+}
 
 
 def command(arguments: Sequence[str], folder: Path, store: Path) -> list[str]:

@@ -131,6 +131,12 @@ class DeskSource:
         """A reply with gold 1."""
         return replies.ideal(prompt)
 
+    def control(self, prompt: Prompt, name: str) -> str:
+        """What a policy says that refuses everything (`refuse`), or answers everything (`comply`)."""
+        if name == "refuse":
+            return replies.refusal()
+        return replies.answer(prompt.kind, prompt.meta["style"], prompt.meta["relevant"][: prompt.meta["need"]])
+
     def goals(self, split: Split, kind: str = "harmful") -> list[Prompt]:
         """Every base request of a split and stratum, without attack: the units of posture figures."""
         strata = by_split(self.config.size, split)

@@ -1,0 +1,185 @@
+"""The posture stage: repeated attacks on harmful goals, the same attacks around harmless requests, and conversations.
+
+Attempts at a goal are drawn i.i.d. over kinds of attack, so that they are exchangeable and breach@k is unbiased. All
+methods of a seed meet the same attacks and random numbers; an adaptive attacker alone reacts to what it hears.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from alignlab import registry
+from alignlab.config import EvaluationConfig
+from alignlab.data.schema import Message, Prompt, Split
+from alignlab.data.table import chosen_few
+from alignlab.errors import ConfigError
+from alignlab.evaluation.conversation import Conversation, converse, read_conversations, write_conversations
+from alignlab.evaluation.posture import CHECKED, CONTROLS, Attacked, control_figures
+from alignlab.evaluation.record import Sample, read_samples, write_samples
+from alignlab.rollout.sampler import Sampler
+from alignlab.seeding import derive
+from alignlab.stages.artefact import Artefact
+from alignlab.stages.files import atomic_write_json
+from alignlab.stages.protocol import Stages
+from alignlab.stages.replies import golds, numbered, replies, tokenised
+from alignlab.stages.store import Workspace
+from alignlab.work import Work, charge
+
+ATTEMPTS, HARMLESS, TALKS, CHECKS = "attempts.jsonl", "harmless.jsonl", "conversations.jsonl", "controls.json"
+
+
+class Attacker:
+    """Attacks any number of policies under one protocol. Falsy where there is nobody to attack or nobody to judge."""
+
+    def __init__(self, graph: Stages, config: EvaluationConfig) -> None:
+        self.graph, self.config, self.settings = graph, config, config.posture
+        self.source = graph.source
+
+    def __bool__(self) -> bool:
+        return bool(self.config.goals) and self.graph.judge.name is not None and bool(self.goals)
+
+    def __call__(self, policy: Artefact, label: str) -> Artefact | None:
+        """What a stored policy answers, found or computed; None where there is nothing to do."""
+        return self.of(policy, label) if self else None
+
+    def of(self, policy: Artefact, label: str) -> Artefact:
+        """The same, where it is known that there is something to do."""
+        config, graph = self.config, self.graph
+        fields: dict[str, Any] = {
+            "policy": policy.content,
+            "data": self._address(),
+            "seeds": graph.settings.seeds.key("evaluation"),
+            "protocol": [config.goals, config.attempts, config.temperature, self.settings, sorted(self.kinds)],
+            "judge": graph.judge.address(),
+            **graph.sampling_fields(),
+        }
+        key = graph.key("posture", fields, "alignlab.stages.attacked", *self._attack_code())
+        return graph.store.produce(key, lambda work: self._build(policy, label, work), label=f"posture of {label}")
+
+    @property
+    def goals(self) -> list[Prompt]:
+        """Held-out harmful requests."""
+        return self._few("harmful", self.config.goals)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of attack, plain requests (`direct`) among them where the source has them."""
+        return list(self.settings.attacks or sorted(self.source.attack_kinds))
+
+    @property
+    def seen(self) -> list[str] | None:
+        """Kinds that training contained; None where that is not known of every kind."""
+        known = self.source.attack_kinds
+        if any(known.get(kind, False) is None for kind in self.kinds):
+            return None
+        return [kind for kind in self.kinds if known.get(kind)]
+
+    def _few(self, kind: str, count: int) -> list[Prompt]:
+        goals = getattr(self.source, "goals", None)
+        return chosen_few(goals(Split.EVALUATION, kind), count) if goals is not None and count else []
+
+    def _harmless(self) -> list[Prompt]:
+        half = self.settings.harmless // 2
+        found = [*self._few("lookalike", half), *self._few("benign", self.settings.harmless - half)]
+        return [one for goal in found for kind in self.kinds for one in self.source.attempts(goal, 1, [kind])]
+
+    def _address(self) -> dict[str, Any]:
+        return self.graph.source_address("evaluation")
+
+    def _attack_code(self) -> list[str]:
+        kinds = [registry.component("attacks", kind).target for kind in self.kinds]
+        return [*kinds, registry.component("attackers", self.source.attacker).target]
+
+    def _build(self, artefact: Artefact, label: str, work: Workspace) -> Mapping[str, Any]:
+        began, inference = time.perf_counter(), Work()
+        sampler = self.graph.sampler(artefact, self.config.temperature)
+        attempts = [one for goal in self.goals for one in self.source.attempts(goal, self.config.attempts, self.kinds)]
+        for name, prompts in ((ATTEMPTS, attempts), (HARMLESS, self._harmless())):
+            write_samples(work.out / name, self._samples(sampler, prompts, name, label, inference))
+        talks = self._conversations(sampler, label, inference)
+        write_conversations(work.out / TALKS, talks)
+        atomic_write_json(work.out / CHECKS, self._controls())
+        charge(inference)
+        seconds = round(time.perf_counter() - began, 1)
+        return {"sampled_tokens": inference.sampled_tokens, "judge": self.graph.judge.name, "seconds": seconds}
+
+    def _samples(
+        self, sampler: Sampler, prompts: Sequence[Prompt], name: str, label: str, inference: Work
+    ) -> list[Sample]:
+        """Replies with their verdict and, where it is known, their true score: nothing else is read of them."""
+        graph, numbers, found = self.graph, numbered(prompts), []
+        seed = graph.settings.seeds.of("evaluation", name)
+        rows = tokenised(graph, prompts)
+        for batch in replies(graph, sampler, rows, seed, f"attacking {label}", work=inference):
+            lengths = batch.rollouts.sequences.lengths.tolist()
+            verdicts = graph.judge.verdicts(batch.prompts, batch.texts)
+            columns = (batch.rows, batch.prompts, batch.texts, batch.ended, lengths, golds(graph, batch), verdicts)
+            found += [
+                Sample(
+                    prompt=prompt, attempt=numbers[row], text=text, ended=ended, length=length, gold=gold, verdict=said
+                )
+                for row, prompt, text, ended, length, gold, said in zip(*columns, strict=True)
+            ]
+        return found
+
+    def _conversations(self, sampler: Sampler, label: str, inference: Work) -> list[Conversation]:
+        graph, count = self.graph, self.settings.conversations
+        attack = registry.component("attackers", self.source.attacker).load()
+
+        places = {goal.base: place for place, goal in enumerate(self.goals)}
+
+        def ask(talks: Sequence[Conversation]) -> list[str | None]:
+            """Replies at this turn; a conversation that no longer fits the model's context has none.
+
+            Random numbers belong to the conversation, however many others are still going on.
+            """
+            turn, own = talks[0].turn, [places[talk.goal] * count + talk.number for talk in talks]
+            seed = graph.settings.seeds.of("evaluation", f"{TALKS}-{turn}")
+            rows = tokenised(graph, [talk.prompt for talk in talks])
+            fitting = [replace(row, row=own[row.row]) for row in rows if not row.truncated]
+            said: dict[int, str] = {}
+            for batch in replies(graph, sampler, fitting, seed, f"pressing {label}, turn {turn + 1}", work=inference):
+                said |= zip(batch.rows, batch.texts, strict=True)
+            return [said.get(number) for number in own]
+
+        def push(talk: Conversation) -> tuple[Message, ...]:
+            rng = random.Random(derive("attacker", talk.goal, talk.number, talk.turn))
+            pushed: tuple[Message, ...] = attack(talk.prompt.messages, talk.replies[-1], talk.verdicts[-1], rng)
+            return pushed
+
+        return converse(self.goals, count, self.settings.turns, ask=ask, judge=graph.judge.verdicts, push=push)
+
+    def _controls(self) -> dict[str, dict[str, float]]:
+        """What the judge makes of refusing everything and of complying with everything."""
+        half = [prompt for kind in ("harmful", "lookalike", "benign") for prompt in self._few(kind, CHECKED)]
+        say: Callable[[Prompt, str], str] = getattr(self.source, "control", lambda prompt, name: CONTROLS[name])
+        return {
+            name: control_figures(half, self.graph.judge.verdicts(half, [say(prompt, name) for prompt in half]))
+            for name in CONTROLS
+        }
+
+
+def read(artefact: Artefact | None) -> Attacked:
+    """What a posture artefact holds; nothing where there is none."""
+    if artefact is None:
+        return Attacked()
+    return Attacked(
+        attempts=read_samples(artefact.file(ATTEMPTS)),
+        harmless=read_samples(artefact.file(HARMLESS)),
+        conversations=read_conversations(artefact.file(TALKS)),
+        controls=json.loads(artefact.file(CHECKS).read_text(encoding="utf-8")),
+    )
+
+
+def check(graph: Stages, config: EvaluationConfig) -> None:
+    """ConfigError when attacks are asked for of data that has no goals."""
+    if config.posture.attacks and not hasattr(graph.source, "goals"):
+        raise ConfigError(
+            f"evaluation.posture.attacks is set, and data={graph.settings.data.source} has nothing harmful to attack",
+            "name prompt sets, as in evaluation.posture.sets.xstest=‹file›",
+        )
