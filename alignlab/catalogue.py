@@ -15,6 +15,7 @@ from rich.text import Text
 from alignlab import registry
 from alignlab.config import preset_config, preset_values
 from alignlab.method import Method, Reference
+from alignlab.promptsets.known import SETS
 from alignlab.settings import interval
 from alignlab.tracking.console import results
 
@@ -57,8 +58,9 @@ def _all() -> None:
         table.add_row(name, method.summary, ", ".join(needs(method)))
     results.print(table)
     rows = {"variants": variants()}
-    kinds = ("sources", "rewards", "annotators", "judges", "attacks")
+    kinds = ("sources", "rewards", "annotators", "judges", "attacks", "attackers")
     rows |= {kind: sorted(registry.components(kind)) for kind in kinds}
+    rows["prompt sets"] = sorted(SETS)
     results.print(_pairs({kind: ", ".join(names) for kind, names in rows.items() if names}))
     results.print("\n`python -m alignlab methods NAME` prints all about one.")
 

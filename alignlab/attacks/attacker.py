@@ -2,7 +2,7 @@
 
 After a refusal the request is reframed (a hypothetical, a purpose, a smaller step, the history of the matter); after a
 partial answer the rest is asked for. The slope from harmless background to the matter itself is that of Crescendo
-(arXiv:2404.01833), whose turns a model writes for each request; these refer to the conversation instead, so that they fit any.
+(arXiv:2404.01833), whose turns a model writes for each request; these refer to the conversation, so that they fit any.
 """
 
 from __future__ import annotations

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from alignlab import registry
-from alignlab.attacks import DIRECT
+from alignlab.attacks.kinds import DIRECT
 from alignlab.attacks.turns import Messages
 from alignlab.data.schema import Prompt
-from alignlab.errors import ConfigError, DataError
+from alignlab.errors import DataError
 from alignlab.seeding import derive
 
 
@@ -20,31 +20,6 @@ def apply(kind: str, messages: Messages, rng: random.Random) -> Messages:
     """Apply a registered attack by name; PluginError for a name that none has."""
     turned: Messages = registry.component("attacks", kind).load()(messages, rng)
     return turned
-
-
-def check_kinds(key: str, kinds: Iterable[str]) -> None:
-    """ConfigError that names `key` for an empty list, one named twice, or one that belongs to an embedded world.
-
-    PluginError for a kind that is unknown.
-    """
-    named = list(kinds)
-    if not named:
-        raise ConfigError(f"{key} is empty", f"name at least one kind, such as {key}=[{DIRECT}]")
-    twice = next((kind for kind in named if named.count(kind) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{key} names {twice} twice", "attempts are drawn uniformly over kinds: name each once")
-    for kind in named:
-        target = registry.component("attacks", kind).target
-        if kind != DIRECT and target.startswith("alignlab.worlds."):
-            raise ConfigError(
-                f"{key}: the attack {kind!r} is written in the words of an embedded world",
-                f"attacks on real text: {', '.join(sorted(_for_text()))}",
-            )
-
-
-def _for_text() -> list[str]:
-    found = registry.components("attacks").items()
-    return [kind for kind, each in found if kind == DIRECT or not each.target.startswith("alignlab.worlds.")]
 
 
 def attacked(goal: Prompt, kind: str, rng: random.Random) -> Prompt:

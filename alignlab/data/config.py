@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from alignlab.attacks.kinds import check_kinds
 from alignlab.errors import ConfigError
 from alignlab.method import Component
 from alignlab.settings import check_ranges, param
@@ -40,12 +41,21 @@ class StoredConfig:
     )
     limit: int | None = param(None, "Rows read at most, from the start.", low=1)
     evaluation_prompts: int = param(400, "Prompts of EVALUATION at most.", low=1)
+    attacks: list[str] = field(
+        default_factory=list,
+        metadata={
+            "doc": "Attack kinds drawn for harmful prompts of TRAIN that completions are sampled for; stored "
+            "completions keep their prompts."
+        },
+    )
 
     def __post_init__(self) -> None:
         """Check ranges, names, and that the shares leave something to train on."""
         check_ranges(self, "data")
         _one_of("format", self.format, FORMATS)
         _one_of("text_as", self.text_as, TEXT_AS)
+        if self.attacks:
+            check_kinds("data.attacks", self.attacks)
         shares = self.held_out + self.validation + self.evaluation
         if shares >= 1:
             raise ConfigError(

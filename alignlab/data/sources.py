@@ -14,6 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alignlab.attacks.attempts import attacked, attempts
+from alignlab.attacks.kinds import DIRECT, default_kinds
+from alignlab.attacks.kinds import VERSION as ATTACKS_VERSION
 from alignlab.data.config import FilesConfig, HhConfig, HubConfig, StoredConfig
 from alignlab.data.files import find, hash_files
 from alignlab.data.readers import Record, read
@@ -28,6 +31,8 @@ VERSION = 1
 """Part of the fingerprint; raised when equal files give other rows."""
 
 HH_ID = "Anthropic/hh-rlhf"
+HARMFUL = "harmful"
+"""The kind of prompts that attacks are made on."""
 
 _NATIVE = {
     "pairs": frozenset({Data.PAIRS, Data.LABELS, Data.DEMONSTRATIONS, Data.PROMPTS}),
@@ -77,11 +82,18 @@ class StoredSource:
             lines.append("  demonstrations are the chosen completions: the source has none of its own")
         if self.table.shape == "labels":
             lines.append("  demonstrations are the desirable completions: the source has none of its own")
+        verbatim = sum(p.kind == HARMFUL and not p.messages for p in self._prompts(Split.EVALUATION))
+        if verbatim:
+            lines.append(f"  {verbatim:,} harmful prompts are verbatim text and not attacked: see data.text_as=user")
+        if self.config.attacks:
+            lines.append("  data.attacks: on harmful prompts that are sampled for; stored completions keep theirs")
         return lines
 
     @cached_property
     def _fingerprint(self) -> str:
         settings = {name: value for name, value in asdict(self.config).items() if name in _ROWS_MATTER}
+        if self.config.attacks:
+            settings["attacks"] = [ATTACKS_VERSION, *sorted(self.config.attacks)]
         text = json.dumps([VERSION, self._content(), settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -108,10 +120,47 @@ class StoredSource:
         return [row for row in rows if isinstance(row, kind)]
 
     def prompts(self, split: Split, seeds: Seeds) -> list[Prompt]:
-        """Each prompt of a split once; no split depends on `seeds`."""
-        rows = (row for row in self.table.rows if self._parts[prompt_of(row).base] is split)
-        prompts = distinct(prompt_of(row) for row in rows)
+        """Each prompt of a split once; `seeds` decide the attacks on harmful prompts of TRAIN and nothing else."""
+        prompts = self._prompts(split)
+        if split is Split.TRAIN and self.config.attacks:
+            return self._under_attack(prompts, seeds)
         return chosen_few(prompts, self.config.evaluation_prompts) if split is Split.EVALUATION else prompts
+
+    def _prompts(self, split: Split) -> list[Prompt]:
+        rows = (row for row in self.table.rows if self._parts[prompt_of(row).base] is split)
+        return distinct(prompt_of(row) for row in rows)
+
+    def _under_attack(self, prompts: Sequence[Prompt], seeds: Seeds) -> list[Prompt]:
+        """Prompts with an attack on every harmful one, a function of the seed and the prompt's id."""
+        if not any(prompt.kind == HARMFUL for prompt in prompts):
+            raise DataError(
+                f"data.attacks is set, and no training prompt of {self.name} is of kind {HARMFUL!r}",
+                f"add a column kind that says {HARMFUL} where it applies, or leave data.attacks out",
+            )
+        kinds, turned = sorted(self.config.attacks), []
+        for prompt in prompts:
+            rng = seeds.random("world", "attack", prompt.id)
+            turned.append(attacked(prompt, rng.choice(kinds), rng) if prompt.kind == HARMFUL else prompt)
+        return turned
+
+    attacker = "text"
+    """Component of kind `attackers` that speaks this source's language."""
+
+    @cached_property
+    def attack_kinds(self) -> dict[str, bool | None]:
+        """Kinds that attempts are drawn from; True: in training, None: unknown, since stored text may hold any."""
+        met = {kind: True for kind in self.config.attacks}
+        if any(prompt.kind == HARMFUL for prompt in self._prompts(Split.TRAIN)):
+            met[DIRECT] = True
+        return {kind: met.get(kind) for kind in dict.fromkeys((*default_kinds(), *self.config.attacks))}
+
+    def goals(self, split: Split, kind: str = HARMFUL) -> list[Prompt]:
+        """Prompts of a split whose column `kind` says so, as units of posture figures; verbatim text is left out."""
+        return [prompt for prompt in self._prompts(split) if prompt.kind == kind and prompt.messages]
+
+    def attempts(self, goal: Prompt, n: int, kinds: Sequence[str], index: int = 0) -> list[Prompt]:
+        """`n` attacks on a goal, i.i.d. over `kinds`, each a function of the goal, `index` and its number."""
+        return attempts(goal, n, kinds, index)
 
     def demonstrations(self, seeds: Seeds) -> list[Demonstration]:
         """Completions of TRAIN to imitate: stored ones, or the chosen or desirable side of others."""
@@ -185,7 +234,7 @@ def _hub(config: StoredConfig, name: str, options: dict[str, Any]) -> StoredSour
 
     def fetch() -> Sequence[dict[str, Any]]:
         if not rows:
-            rows.extend(_download(name, {key: value for key, value in options.items() if value}, config.limit))
+            rows.extend(download(name, {key: value for key, value in options.items() if value}, config.limit))
         return rows
 
     def records() -> Iterator[Record]:
@@ -200,7 +249,8 @@ def _hub(config: StoredConfig, name: str, options: dict[str, Any]) -> StoredSour
     return StoredSource(config, name, records, content)
 
 
-def _download(name: str, options: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+def download(name: str, options: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+    """Rows of a data set of the hub. DataError when it cannot be loaded."""
     from datasets import load_dataset
 
     try:

@@ -32,7 +32,7 @@ _BY_VERDICT: Mapping[Verdict | None, tuple[tuple[str, ...], ...]] = {
 def respond(messages: Messages, reply: str, verdict: Verdict | None, rng: random.Random) -> Messages:
     """The conversation with the assistant's reply and the user's next turn.
 
-    Refused: insist, or claim a role and a purpose. In part or in full: ask for the rest. Not judged (None): any of these.
+    Refused: insist, or claim a role and a purpose. Partial or complied: ask for the rest. Not judged: any of these.
     The same push never comes twice in a row.
     """
     pushes = [push for push in rng.choice(_BY_VERDICT[verdict]) if push != messages[-1].content]

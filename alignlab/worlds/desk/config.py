@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from alignlab import registry
-from alignlab.attacks import ATTACKS as TEXT_ATTACKS
+from alignlab.attacks.kinds import ATTACKS as TEXT_ATTACKS
 from alignlab.errors import ConfigError
 from alignlab.settings import check_ranges, param
 
