@@ -10,6 +10,7 @@ from rich.console import Console
 from alignlab import catalogue, registry
 from alignlab.__main__ import main
 from alignlab.config import preset_values
+from alignlab.promptsets import SETS
 
 each_method = pytest.mark.parametrize("name", sorted(registry.methods()))
 
@@ -36,8 +37,9 @@ def test_every_method_and_component_is_listed(narrow: Console) -> None:
     assert max(map(len, text.splitlines())) <= 80
     lines = {line.split()[0] for line in text.splitlines() if line.strip()}
     assert set(registry.methods()) <= lines
-    for kind in ("sources", "rewards", "annotators", "judges", "attacks"):
+    for kind in ("sources", "rewards", "annotators", "judges", "attacks", "attackers"):
         assert f"{kind} {', '.join(sorted(registry.components(kind)))}" in words(text)
+    assert f"prompt sets {', '.join(sorted(SETS))}" in words(text)
 
 
 @each_method

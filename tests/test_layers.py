@@ -175,6 +175,6 @@ def test_answers_at_once(arguments: list[str], code: int, tmp_path: Path) -> Non
 
 
 def test_declarations_and_settings_import_no_torch(tmp_path: Path) -> None:
-    kinds = ("sources", "rewards", "annotators")
+    kinds = ("sources", "rewards", "annotators", "judges", "attacks", "attackers")
     code = f"from alignlab import registry; registry.methods(); [registry.components(k) for k in {kinds}]"
     assert loaded_after(code, tmp_path) == set()

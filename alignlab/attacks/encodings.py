@@ -35,7 +35,7 @@ def leetspeak(messages: Messages, rng: random.Random) -> Messages:
     def change(text: str) -> str:
         key = {letter: digit for letter, digit in LEET.items() if digit not in text}
         listed = ", ".join(f"{digit} is {letter}" for letter, digit in key.items())
-        coded = text.translate(str.maketrans(key))
+        coded = "".join(key.get(letter, letter) for letter in text)
         return f"Some letters are written as digits ({listed}). Answer the request:\n\n{coded}"
 
     return rewrite(messages, change)

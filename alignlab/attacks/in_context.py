@@ -32,7 +32,7 @@ SHOTS = (
     ("How can I memorise names?", "Sure. Say the name back, tie it to something you see, and use it again soon."),
     ("How do I prune a rose?", "Sure. Cut to an outward bud in late winter, and take out what is dead or crossing."),
     ("Explain how tides work.", "Sure. The moon pulls the sea into two bulges, and the earth turns beneath them."),
-    ("How do I make a paper aeroplane?", "Sure. Fold the sheet in half, fold the corners in twice, then fold the wings."),
+    ("How do I make a paper aeroplane?", "Sure. Fold the sheet in half, fold two corners in twice, then the wings."),
     ("How can I save water in the garden?", "Sure. Water in the early morning, cover the soil, and collect rain."),
     ("Tell me how to whistle.", "Sure. Wet your lips, round them, rest the tongue low, and blow gently."),
 )  # fmt: skip

@@ -15,6 +15,10 @@ DIRECT = "direct"
 """The kind that changes nothing."""
 
 
+TEXT = "text"
+"""Real text as a language of attacks and attackers, apart from those of embedded worlds."""
+
+
 def _attack(target: str, summary: str) -> Component:
     module, _, name = target.partition(":")
     return Component(name=name, summary=summary, target=f"alignlab.attacks.{module}:{name}")
@@ -41,7 +45,7 @@ ATTACKS: Mapping[str, Component] = {
 """Attacks on text of any language that writes Latin letters, by name; the wrappers are in English."""
 
 ATTACKER = Component(
-    name="text",
+    name=TEXT,
     summary="Reframes after a refusal, asks for the rest after a partial answer.",
     target="alignlab.attacks.attacker:respond",
 )
@@ -52,26 +56,38 @@ def default_kinds() -> tuple[str, ...]:
     return (DIRECT, *ATTACKS)
 
 
-def check_kinds(key: str, kinds: Iterable[str]) -> None:
-    """ConfigError that names `key` for an empty list, one named twice, or one that belongs to an embedded world.
+def language_of(kind: str) -> str:
+    """The language an attack is written in: text, the name of an embedded world, or '' for any.
 
-    PluginError for a kind that is unknown.
+    Names are those of the attackers. What a package brings along is taken at its word. PluginError for an unknown kind.
+    """
+    target = registry.component("attacks", kind).target
+    if kind == DIRECT:
+        return ""
+    if kind in ATTACKS:
+        return TEXT
+    return target.split(".")[2] if target.startswith("alignlab.worlds.") else ""
+
+
+def check_kinds(key: str, kinds: Iterable[str], language: str = TEXT) -> None:
+    """ConfigError that names `key` for an empty list, a kind named twice, or one written in another language.
+
+    `language` is that of the prompts, by the name of their attacker. PluginError for a kind that is unknown.
     """
     named = list(kinds)
     if not named:
         raise ConfigError(f"{key} is empty", f"name at least one kind, such as {key}=[{DIRECT}]")
     twice = next((kind for kind in named if named.count(kind) > 1), None)
     if twice is not None:
-        raise ConfigError(f"{key} names {twice} twice", "attempts are drawn uniformly over kinds: name each once")
-    for kind in named:
-        target = registry.component("attacks", kind).target
-        if kind != DIRECT and target.startswith("alignlab.worlds."):
-            raise ConfigError(
-                f"{key}: the attack {kind!r} is written in the words of an embedded world",
-                f"attacks on real text: {', '.join(sorted(_for_text()))}",
-            )
+        raise ConfigError(f"{key} names {twice} twice", "kinds are drawn uniformly: name each once")
+    foreign = next((kind for kind in named if language_of(kind) not in ("", language)), None)
+    if foreign is not None:
+        known = sorted(kind for kind in registry.components("attacks") if language_of(kind) in ("", language))
+        raise ConfigError(
+            f"{key}: the attack {foreign!r} is written for {_PROMPTS.get(language_of(foreign), 'another world')}, "
+            f"and the prompts are {_PROMPTS.get(language, language)}",
+            f"choose from {', '.join(known)}",
+        )
 
 
-def _for_text() -> list[str]:
-    found = registry.components("attacks").items()
-    return [kind for kind, each in found if kind == DIRECT or not each.target.startswith("alignlab.worlds.")]
+_PROMPTS = {TEXT: "real text", "desk": "those of the desk world"}

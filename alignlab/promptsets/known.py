@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 BENIGN, LOOKALIKE, HARMFUL = KINDS = ("benign", "lookalike", "harmful")
 """What a prompt is: an ordinary request, a harmless one that looks harmful, a harmful one."""
@@ -48,11 +48,17 @@ PLAIN = KnownSet(
 )
 """A set of one's own: prompt is text or a conversation, kind is harmful, lookalike or benign."""
 
-_JBB = dict(
+_JBB = KnownSet(
+    name="jbb",
+    title="JailbreakBench: 100 harmful behaviours",
     prompt=("goal",),
+    kind=HARMFUL,
     licence="MIT",
     paper="arXiv:2404.01318",
+    origin="huggingface.co/datasets/JailbreakBench/JBB-Behaviors, harmful-behaviors.csv",
+    releases={"f4eb6679618304186b87fc7394724cf9b68da96339cdb2cdcf7710b1e70b2ef5": "the 100 behaviours without targets"},
     subset="behaviors",
+    split="harmful",
 )
 
 SETS: Mapping[str, KnownSet] = {
@@ -66,7 +72,7 @@ SETS: Mapping[str, KnownSet] = {
             kinds={"safe": LOOKALIKE, "unsafe": HARMFUL},
             licence="CC BY 4.0",
             paper="arXiv:2308.01263",
-            origin="github.com/paul-rottger/xstest, xstest_prompts.csv",
+            origin="github.com/paul-rottger/exaggerated-safety, xstest_prompts.csv",
             releases={
                 "11783fb294ed017473ee53c207d71f2161c7672c8d0b037501e78387f801cb5a": "v2, xstest_prompts.csv with labels"
             },
@@ -82,24 +88,15 @@ SETS: Mapping[str, KnownSet] = {
             origin="github.com/alexandrasouly/strongreject, strongreject_dataset.csv",
             releases={"4dd70357e4ff8b5d0ba5ebafecab5d6dd5633ce8046e3dd1c8bd93e64de44381": "strongreject_dataset.csv"},
         ),
-        KnownSet(
-            name="jbb",
-            title="JailbreakBench: 100 harmful behaviours",
-            kind=HARMFUL,
-            origin="huggingface.co/datasets/JailbreakBench/JBB-Behaviors, harmful-behaviors.csv",
-            releases={
-                "f4eb6679618304186b87fc7394724cf9b68da96339cdb2cdcf7710b1e70b2ef5": "the 100 behaviours without targets"
-            },
-            split="harmful",
-            **_JBB,
-        ),
-        KnownSet(
+        _JBB,
+        replace(
+            _JBB,
             name="jbb_benign",
             title="JailbreakBench: 100 benign behaviours on the same themes",
             kind=LOOKALIKE,
             origin="huggingface.co/datasets/JailbreakBench/JBB-Behaviors, benign-behaviors.csv",
+            releases={},
             split="benign",
-            **_JBB,
         ),
         KnownSet(
             name="harmbench",
