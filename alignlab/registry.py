@@ -34,6 +34,7 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
         "hh=alignlab.data.config:HH",
         "files=alignlab.data.config:FILES",
         "hub=alignlab.data.config:HUB",
+        "promptsets=alignlab.promptsets:SOURCE",
     ),
     "alignlab.rewards": (
         "learned=alignlab.rewards:LEARNED",

@@ -27,7 +27,7 @@ from alignlab.data.schema import Split
 from alignlab.evaluation.columns import write_columns
 from alignlab.evaluation.conversation import write_conversations
 from alignlab.evaluation.diagnosis import Evidence, Flag, diagnose
-from alignlab.evaluation.posture import counts
+from alignlab.evaluation.posture import Attacked, counts
 from alignlab.evaluation.record import Sample, join, write_samples
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
@@ -44,6 +44,7 @@ from alignlab.tracking.table import read_columns
 from alignlab.tracking.tracker import Tracker
 
 HARMFUL = "harmful"
+NOBODY = Attacked()
 SWAPS = 20
 """Attempts to put a folder in place that others keep putting there."""
 NAMED = ("torch", "lightning", "transformers", "tokenizers", "datasets", "numpy", "hydra-core", "omegaconf")
@@ -90,11 +91,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
             **_copy(graph, folder, outcome.policy),
             "replies": "samples.jsonl, attacks.jsonl, harmless.jsonl, conversations.jsonl",
         }
-        write_samples(folder / "samples.jsonl", joined)
-        write_columns(folder / "scores.json", joined)
-        write_samples(folder / "attacks.jsonl", join(attacked.attempts, sft_attacked.attempts))
-        write_samples(folder / "harmless.jsonl", join(attacked.harmless, sft_attacked.harmless))
-        write_conversations(folder / "conversations.jsonl", attacked.conversations)
+        write_replies(folder, joined, attacked, sft_attacked)
         write_config(graph, folder, outcome.overrides)
         write_result(
             folder / "result.json",
@@ -107,13 +104,27 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
                 best_of=outcome.best_of,
-                posture={"judge": graph.judge.described(), **counts(samples, attacked)},
+                posture=posture(graph, samples, attacked),
                 sft_posture=counts(sft_samples, sft_attacked),
-                about=_about(graph, outcome.overrides, joined),
+                about=about(graph, outcome.overrides, joined),
             ),
         )
     show(summary, _view(graph, joined, raised, files), results)
     return summary
+
+
+def write_replies(folder: Path, samples: Sequence[Sample], attacked: Attacked, sft: Attacked = NOBODY) -> None:
+    """Every reply that was judged, beside what SFT said to the same."""
+    write_samples(folder / "samples.jsonl", samples)
+    write_columns(folder / "scores.json", samples)
+    write_samples(folder / "attacks.jsonl", join(attacked.attempts, sft.attempts))
+    write_samples(folder / "harmless.jsonl", join(attacked.harmless, sft.harmless))
+    write_conversations(folder / "conversations.jsonl", attacked.conversations)
+
+
+def posture(graph: Graph, samples: Sequence[Sample], attacked: Attacked) -> dict[str, Any]:
+    """What result.json says of posture beside rates."""
+    return {"judge": graph.judge.described(), **counts(samples, attacked)}
 
 
 def write_scorer(graph: Graph, folder: Path, scorer: Artefact, overrides: Sequence[str]) -> None:
@@ -168,7 +179,7 @@ def _command(overrides: Sequence[str]) -> str:
     return f"python -m alignlab {shlex.join(overrides)}"
 
 
-def _about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
+def about(graph: Graph, overrides: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
     """What a reader of many results needs to know of this one: how it came about, and how its KL is known."""
     method, settings = graph.method, graph.settings
     bound = any(sample.kl is not None and sample.k1 is None for sample in samples)

@@ -52,7 +52,7 @@ LAYERS = (
     ("exact", "run"),
     ("catalogue", "explain", "recorded"),
     ("compose", "docs"),
-    ("chat", "label", "launch", "reproduce", "reproduced"),
+    ("chat", "gate", "label", "launch", "reproduce", "reproduced"),
     ("__main__",),
 )
 HEAVY = ("torch", "lightning", "transformers", "datasets", "wandb", "numpy", "scipy")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from alignlab import registry
+from alignlab.attacks.kinds import check_kinds
 from alignlab.errors import ConfigError
+from alignlab.promptsets.config import on_hub
 from alignlab.settings import check_ranges, param
 
 
@@ -26,12 +27,10 @@ class PostureConfig:
     def __post_init__(self) -> None:
         """Check ranges, and that attacks exist."""
         check_ranges(self, "evaluation.posture")
-        if self.attacks is not None and not self.attacks:
-            raise ConfigError(
-                "evaluation.posture.attacks is empty", "name at least one kind, or pass evaluation.goals=0"
-            )
-        for kind in self.attacks or ():
-            registry.component("attacks", kind)
+        if self.attacks is not None:
+            check_kinds("evaluation.posture.attacks", self.attacks)
+        for name, path in self.sets.items():
+            on_hub(name, path)
 
 
 @dataclass(kw_only=True)

@@ -42,6 +42,14 @@ class PromptSetsConfig:
             on_hub(name, path)
 
 
+@dataclass(kw_only=True)
+class PromptSetsData(PromptSetsConfig):
+    """Published prompts alone. Read by `python -m alignlab posture`."""
+
+    source: str = "promptsets"
+    """The plugin."""
+
+
 def on_hub(name: str, path: str) -> OnHub | None:
     """What a path names on the hub, None for a local one. ConfigError without a revision: runs would not repeat."""
     if not path.startswith(HUB):

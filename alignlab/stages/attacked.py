@@ -17,14 +17,16 @@ from alignlab import registry
 from alignlab.config import EvaluationConfig
 from alignlab.data.schema import Message, Prompt, Split
 from alignlab.data.table import chosen_few
-from alignlab.errors import ConfigError
 from alignlab.evaluation.conversation import Conversation, converse, read_conversations, write_conversations
 from alignlab.evaluation.posture import CHECKED, CONTROLS, Attacked, control_figures
 from alignlab.evaluation.record import Sample, read_samples, write_samples
+from alignlab.promptsets import PromptSetsConfig
+from alignlab.promptsets.sets import PromptSets
 from alignlab.rollout.sampler import Sampler
 from alignlab.seeding import derive
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.files import atomic_write_json
+from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.protocol import Stages
 from alignlab.stages.replies import golds, numbered, replies, tokenised
 from alignlab.stages.store import Workspace
@@ -38,7 +40,8 @@ class Attacker:
 
     def __init__(self, graph: Stages, config: EvaluationConfig) -> None:
         self.graph, self.config, self.settings = graph, config, config.posture
-        self.source = graph.source
+        sets = PromptSetsConfig(sets=self.settings.sets, attacks=self.settings.attacks)
+        self.source: Any = PromptSets(sets) if self.settings.sets else graph.source
 
     def __bool__(self) -> bool:
         return bool(self.config.goals) and self.graph.judge.name is not None and bool(self.goals)
@@ -89,7 +92,7 @@ class Attacker:
         return [one for goal in found for kind in self.kinds for one in self.source.attempts(goal, 1, [kind])]
 
     def _address(self) -> dict[str, Any]:
-        return self.graph.source_address("evaluation")
+        return {"rows": self.source.fingerprint("evaluation"), "code": source_hashes(type(self.source))}
 
     def _attack_code(self) -> list[str]:
         kinds = [registry.component("attacks", kind).target for kind in self.kinds]
@@ -174,12 +177,3 @@ def read(artefact: Artefact | None) -> Attacked:
         conversations=read_conversations(artefact.file(TALKS)),
         controls=json.loads(artefact.file(CHECKS).read_text(encoding="utf-8")),
     )
-
-
-def check(graph: Stages, config: EvaluationConfig) -> None:
-    """ConfigError when attacks are asked for of data that has no goals."""
-    if config.posture.attacks and not hasattr(graph.source, "goals"):
-        raise ConfigError(
-            f"evaluation.posture.attacks is set, and data={graph.settings.data.source} has nothing harmful to attack",
-            "name prompt sets, as in evaluation.posture.sets.xstest=‹file›",
-        )

@@ -74,5 +74,5 @@ def test_the_file_holds_everything_and_a_broken_line_is_named(tmp_path: Path) ->
     with pytest.raises(DataError, match="schema version 9"):
         read_conversations(path)
     path.write_text("{}\n")
-    with pytest.raises(DataError, match="conversations.jsonl:1"):
+    with pytest.raises(DataError, match=r"conversations\.jsonl:1"):
         read_conversations(path)
