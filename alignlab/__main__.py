@@ -25,6 +25,7 @@ alignlab trains and compares ways of aligning a language model.
   python -m alignlab chat RUN                  talk to its model, beside SFT
   python -m alignlab label RUN …               say which replies are better
   python -m alignlab posture MODEL             refusals against limits, for a CI
+  python -m alignlab judge-check FILE …        judges of refusals against people
   python -m alignlab methods [NAME]            what is installed; all about one
   python -m alignlab plan algo=NAME            what would be computed or reused
   python -m alignlab cache VERB                the store: ls, verify, prune, why
@@ -115,6 +116,7 @@ VERBS = {
     "chat": "alignlab.chat.main:main",
     "label": "alignlab.label.main:main",
     "posture": "alignlab.gate.main:main",
+    "judge-check": "alignlab.judges.check.main:main",
     "wandb-sync": "alignlab.tracking.sync:main",
 }
 """`package.module:function`, imported when the verb is asked for; each takes arguments and returns the exit code."""

@@ -60,7 +60,8 @@ def register() -> None:
     _store("schema/model", "hf", models.HfModel)
     for name, declared in registry.methods().items():
         _store("schema/algo", name, declared.config)
-    for group, kind in (("data", "sources"), ("reward", "rewards"), ("annotator", "annotators")):
+    groups = (("data", "sources"), ("reward", "rewards"), ("annotator", "annotators"), ("judge", "judges"))
+    for group, kind in groups:
         for name, component in registry.components(kind).items():
             if component.config is not None:
                 _store(f"schema/{group}", name, component.config)

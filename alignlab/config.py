@@ -19,6 +19,7 @@ from alignlab.budget import BudgetConfig, check_budget
 from alignlab.errors import ConfigError
 from alignlab.evaluation.config import EvaluationConfig
 from alignlab.exact.settings import ExactConfig
+from alignlab.judges.config import DetectorConfig, check_judge
 from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, chain, check_ranges, param
 from alignlab.rewards.config import RewardConfig, check_reward
 from alignlab.seeding import STREAMS, Seeds
@@ -135,6 +136,7 @@ class RunConfig:
     stages: StagesConfig = field(default_factory=StagesConfig)
     reward: RewardConfig = MISSING
     annotator: AnnotatorConfig = MISSING
+    judge: DetectorConfig = MISSING
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -292,8 +294,7 @@ def _check_components(settings: RunConfig) -> None:
     for each in chain(settings.algo):
         named_objective(each)
     check_budget(settings.budget, [*chain(settings.algo)])
-    if settings.evaluation.judge is not None:
-        registry.component("judges", settings.evaluation.judge)
+    check_judge(settings.judge)
 
 
 def preset_values(preset: str) -> dict[str, Any]:

@@ -17,7 +17,19 @@ from alignlab.registry import suggestion
 
 GROUPS = {"algo": "method", "data": "data source"}
 """Groups whose options come from plugins, with what their options are called."""
-VERBS = ("methods", "plan", "cache", "compare", "recommend", "reproduce", "chat", "label", "wandb-sync", "run")
+VERBS = (
+    "methods",
+    "plan",
+    "cache",
+    "compare",
+    "recommend",
+    "reproduce",
+    "chat",
+    "label",
+    "judge-check",
+    "wandb-sync",
+    "run",
+)
 """First words that ask for something else than a run, and the one that asks for it."""
 LISTED = 12
 """More names than this are not listed in a message."""

@@ -19,6 +19,7 @@ from alignlab import registry
 from alignlab.annotators.config import AnnotatorConfig
 from alignlab.config import RunConfig, typed
 from alignlab.errors import ConfigError
+from alignlab.judges.config import DetectorConfig
 from alignlab.models.config import HfModel, TinyModel
 from alignlab.rewards.config import RewardConfig
 
@@ -116,6 +117,8 @@ def _kind(name: str, value: Mapping[str, Any]) -> type | None:
         return registry.component("rewards", str(value["kind"])).config or RewardConfig
     if name == "annotator":
         return registry.component("annotators", str(value["kind"])).config or AnnotatorConfig
+    if name == "judge":
+        return registry.component("judges", str(value["kind"])).config or DetectorConfig
     return None
 
 

@@ -54,7 +54,12 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
     ),
     "alignlab.judges": (
         "desk=alignlab.worlds.desk:JUDGE",
-        "phrases=alignlab.evaluation.judges:PHRASES",
+        "source=alignlab.judges:SOURCE",
+        "phrases=alignlab.judges:PHRASES",
+        "classifier=alignlab.judges:CLASSIFIER",
+        "transformers=alignlab.judges:TRANSFORMERS",
+        "model=alignlab.judges:MODEL",
+        "endpoint=alignlab.judges:ENDPOINT",
     ),
     "alignlab.attacks": ("desk=alignlab.worlds.desk:ATTACKS", "text=alignlab.attacks:ATTACKS"),
     "alignlab.attackers": ("desk=alignlab.worlds.desk:ATTACKER", "text=alignlab.attacks:ATTACKER"),
@@ -226,7 +231,7 @@ def conf_places() -> Mapping[str, str]:
     """Every plugin's Hydra search path entry and the name of the plugin it belongs to."""
     presets()
     places = {declared.conf: name for name, declared in methods().items()}
-    for kind in ("sources", "rewards", "annotators"):
+    for kind in ("sources", "rewards", "annotators", "judges"):
         places |= {part.conf: name for name, part in components(kind).items() if part.conf}
     return places
 

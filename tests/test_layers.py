@@ -30,7 +30,9 @@ LAYERS = (
         "annotators.config",
         "evaluation.config",
         "attacks.kinds",
+        "endpoint",
         "exact.settings",
+        "judges.config",
         "models.config",
         "numerics",
         "promptsets.config",
@@ -43,7 +45,7 @@ LAYERS = (
     ("annotators.feedback", "attacks", "data", "promptsets", "worlds"),
     ("models",),
     ("rollout",),
-    ("annotators", "rewards"),
+    ("annotators", "judges", "rewards"),
     ("modules",),
     ("tracking",),
     ("evaluation",),
@@ -52,7 +54,7 @@ LAYERS = (
     ("exact", "run"),
     ("catalogue", "explain", "recorded"),
     ("compose", "docs"),
-    ("chat", "gate", "label", "launch", "reproduce", "reproduced"),
+    ("chat", "gate", "judges.check", "label", "launch", "reproduce", "reproduced"),
     ("__main__",),
 )
 HEAVY = ("torch", "lightning", "transformers", "datasets", "wandb", "numpy", "scipy")
@@ -166,6 +168,8 @@ def loaded_after(code: str, cwd: Path) -> set[str]:
         (["chat", "nowhere"], 2),
         (["wandb-sync", "nowhere"], 2),
         (["label", "--help"], 0),
+        (["judge-check", "--help"], 0),
+        (["judge-check", "nowhere.csv"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

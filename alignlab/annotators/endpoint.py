@@ -1,82 +1,20 @@
-"""A model behind an OpenAI-compatible HTTP endpoint, asked by the standard library alone.
-
-Answers are written to a file as they come, so that labelling that was interrupted asks only for what is missing. The
-key is sent to `base_url` and nowhere else: redirects are not followed, and it enters neither files nor messages.
-"""
+"""A model behind an OpenAI-compatible HTTP endpoint as annotator; `alignlab.endpoint` has how it is asked."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import json
-import math
-import os
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from alignlab.annotators import wording
 from alignlab.annotators.feedback import Comparison, Draft, Revision
 from alignlab.annotators.kinds import EndpointConfig
-from alignlab.errors import ModelError
-
-BUSY = (408, 409, 425, 429)
-"""Answers that ask to come again later, as all from 500 on do."""
-LONGEST_WAIT = 60.0
-TOP = 20
-"""Most likely first tokens asked for: the most that the protocol allows."""
-Body = dict[str, Any]
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-class _Again(Exception):
-    """An answer that another attempt may better; `wait` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-class Answers:
-    """Messages by the question they answer, in a file of JSON lines that only grows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._lock, self._known = path, threading.Lock(), dict[str, Body]()
-        if not path.is_file():
-            return
-        for line in path.read_bytes().splitlines():
-            try:
-                row = json.loads(line)
-                self._known[row["question"]] = row["answer"]
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by an interruption: it is asked again
-
-    def get(self, question: str) -> Body | None:
-        """The stored answer."""
-        return self._known.get(question)
-
-    def put(self, question: str, answer: Body) -> None:
-        """Keep an answer, on the disk before this returns."""
-        with self._lock, self.path.open("ab") as file:
-            if file.tell():
-                file.write(b"\n")
-            file.write(json.dumps({"question": question, "answer": answer}).encode())
-            file.flush()
-            os.fsync(file.fileno())
-            self._known[question] = answer
+from alignlab.endpoint.client import Endpoint
 
 
 class EndpointAnnotator:
-    """Sends each question as one turn of a user to /chat/completions."""
+    """Each question is one turn of a user."""
 
     def __init__(
         self,
@@ -87,129 +25,24 @@ class EndpointAnnotator:
         sleep: Callable[[float], None] = time.sleep,
         **given: Any,
     ) -> None:
-        config.check(source)
-        self.config, self.sleep = config, sleep
-        self.url = config.base_url.rstrip("/") + "/chat/completions"
-        self._key = os.environ[config.key_variable]
-        self._opener = urllib.request.build_opener(_Stay)
-        self.answers = Answers(folder / "answers.jsonl")
-        self._failed: ModelError | None = None
-        """What stopped one question stops those that wait."""
+        self.config, self.endpoint = config, Endpoint(config, folder, sleep)
 
     def judge(self, comparisons: Sequence[Comparison]) -> list[float | None]:
         """From the probabilities of the two answers where the endpoint tells them, else 1 or 0 by what it says."""
-        return self._each(comparisons, self._compared)
+        return self.endpoint.each(comparisons, self._compared)
 
     def revise(self, drafts: Sequence[Draft]) -> list[Revision | None]:
         """Criticism, then a revision in its light."""
-        return self._each(drafts, self._revised)
-
-    def _each(self, items: Sequence[Any], ask: Callable[[Any], Any]) -> list[Any]:
-        with ThreadPoolExecutor(self.config.parallel) as pool:
-            waiting = [pool.submit(ask, item) for item in items]
-            try:
-                return [one.result() for one in waiting]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        return self.endpoint.each(drafts, self._revised)
 
     def _compared(self, asked: Comparison) -> float | None:
-        body = self._body(wording.question(self.config, asked), temperature=0.0, max_tokens=8)
-        if self.config.logprobs:
-            body |= {"logprobs": True, "top_logprobs": TOP}
-        return preferred(self._answer(body), self.config.answers)
+        found = self.endpoint.chosen(wording.question(self.config, asked), self.config.answers)
+        return None if found is None else found[0]
 
     def _revised(self, draft: Draft) -> Revision | None:
-        options = {"temperature": self.config.temperature, "max_tokens": self.config.max_new_tokens}
-        critique = _text(self._answer(self._body(wording.critique(self.config, draft), **options)))
+        options: dict[str, Any] = dict(temperature=self.config.temperature, max_tokens=self.config.max_new_tokens)
+        critique = self.endpoint.said(wording.critique(self.config, draft), **options)
         if not critique:
             return None
-        reply = _text(self._answer(self._body(wording.revision(self.config, draft, critique), **options)))
+        reply = self.endpoint.said(wording.revision(self.config, draft, critique), **options)
         return Revision(critique, reply) if reply else None
-
-    def _body(self, text: str, **options: Any) -> Body:
-        return {"model": self.config.model, "messages": [{"role": "user", "content": text}], **options}
-
-    def _answer(self, body: Body) -> Body:
-        """The endpoint's answer to one question, stored or asked for."""
-        question = hashlib.sha256(json.dumps([self.url, body], sort_keys=True).encode()).hexdigest()
-        known = self.answers.get(question)
-        if known is None:
-            if self._failed is not None:
-                raise self._failed
-            try:
-                known = self._asked(body)
-            except ModelError as failed:
-                self._failed = failed
-                raise
-            self.answers.put(question, known)
-        return known
-
-    def _asked(self, body: Body) -> Body:
-        """As many attempts as allowed; ModelError after the last."""
-        attempts = self.config.attempts
-        for attempt in range(1, attempts + 1):
-            try:
-                return self._send(body)
-            except _Again as failed:
-                reason = str(failed)
-                wait = max(failed.wait, self.config.backoff * 2.0 ** (attempt - 1))
-            if attempt < attempts:
-                self.sleep(min(wait, LONGEST_WAIT))
-        raise ModelError(
-            f"{self.url} gave no usable answer in {attempts} attempts; the last: {reason}",
-            "start the same command again later: answers that came are kept",
-        )
-
-    def _send(self, body: Body) -> Body:
-        """One attempt: the first choice of the answer. Raises _Again where another attempt may help."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
-        try:
-            with self._opener.open(request, timeout=self.config.timeout) as response:
-                return _choice(json.loads(response.read()))
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in BUSY or error.code >= 500:
-                    raise _Again(f"HTTP {error.code}", _seconds(error.headers.get("Retry-After"))) from None
-                said = error.read(200).decode(errors="replace").replace(self._key, "…")
-            raise ModelError(
-                f"{self.url} refuses the question: HTTP {error.code} {said}".rstrip(),
-                f"check annotator.base_url, annotator.model and the key in {self.config.key_variable}",
-            ) from None
-        except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
-            raise _Again(str(getattr(error, "reason", error)) or repr(error)) from error
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise _Again(f"an answer that cannot be read ({error!r})") from error
-
-
-def _choice(answer: Any) -> Body:
-    """What is kept of an answer: the text of its first choice and the first token's alternatives."""
-    choice = answer["choices"][0]
-    text = choice["message"]["content"]
-    if text is not None and not isinstance(text, str):
-        raise TypeError("content is no text")
-    told = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs") or []
-    return {"text": text or "", "top": [[str(each["token"]), float(each["logprob"])] for each in told]}
-
-
-def _seconds(header: str | None) -> float:
-    """Retry-After in seconds; its other form, a date, is left to the own backoff."""
-    try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        return 0.0
-
-
-def _text(answer: Mapping[str, Any]) -> str:
-    return str(answer["text"]).strip()
-
-
-def preferred(answer: Mapping[str, Any], answers: Sequence[str]) -> float | None:
-    """P(first) of a stored answer; None where it names neither answer, or both."""
-    mass = [sum(math.exp(logp) for token, logp in answer["top"] if token.strip() == word) for word in answers]
-    if sum(mass) > 0:
-        return mass[0] / sum(mass)
-    said = _text(answer).strip(" .:,;!()[]\"'*`").split(maxsplit=1)
-    named = [word in (_text(answer), *(part.strip(" .:,;!()[]\"'*`") for part in said[:1])) for word in answers]
-    return float(named[0]) if named[0] != named[1] else None

@@ -1,7 +1,4 @@
-"""A causal language model as annotator: log-probabilities of two answers, and text where it criticises and revises.
-
-Answers may be of several tokens: those of the whole answer are summed, the end token left out.
-"""
+"""A causal language model as annotator: log-probabilities of two answers, and text where it criticises and revises."""
 
 from __future__ import annotations
 
@@ -12,13 +9,10 @@ import torch
 
 from alignlab.annotators import wording
 from alignlab.annotators.feedback import Comparison, Draft, Revision
-from alignlab.annotators.kinds import AskedConfig, ModelConfig, PolicyConfig, annotators_own
-from alignlab.data.batch import over_rows, pad
-from alignlab.data.encode import Encoder, end_ids
-from alignlab.data.schema import Completion, Message, Prompt
-from alignlab.errors import ModelError
-from alignlab.models.config import HfModel
-from alignlab.models.load import pretrained, pretrained_tokenizer
+from alignlab.annotators.kinds import AskedConfig, ModelConfig, PolicyConfig
+from alignlab.data.encode import end_ids
+from alignlab.models.answers import GivenAnswers, turn_of
+from alignlab.models.load import named_policy
 from alignlab.models.policy import Policy
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.engine import build_engine
@@ -33,8 +27,8 @@ class LanguageModelAnnotator:
     def __init__(
         self, config: AskedConfig, policy: Policy, tokenizer: Any, template: str, ends: Sequence[int], pad_id: int
     ) -> None:
-        self.config, self.policy, self.tokenizer, self.pad_id = config, policy, tokenizer, pad_id
-        self.encoder = Encoder(tokenizer, template)
+        self.config, self.policy, self.tokenizer = config, policy, tokenizer
+        self.given = GivenAnswers(policy, tokenizer, template, pad_id, config.answers, "annotator.answers")
         plays(policy.model, "annotator")
         sampling = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
         self.engine = build_engine(policy.model, sampling, ends, pad_id)
@@ -42,18 +36,8 @@ class LanguageModelAnnotator:
     @torch.no_grad()
     def judge(self, comparisons: Sequence[Comparison]) -> list[float | None]:
         """softmax over the log-probabilities of the two answers; None where a question is longer than the context."""
-        rows: list[tuple[list[int], list[int]]] = []
-        places = []
-        for place, asked in enumerate(comparisons):
-            turn, both = self._asked(wording.question(self.config, asked))
-            if len(turn) + max(map(len, both)) <= self.policy.max_positions:
-                rows += [(turn, answer) for answer in both]
-                places.append(place)
+        places, logps = self.given.logps([wording.question(self.config, asked) for asked in comparisons])
         found: list[float | None] = [None] * len(comparisons)
-        if not rows:
-            return found
-        sequences = pad(rows, self.pad_id).to(self.policy.device)
-        logps = over_rows(sequences, lambda part: self.policy(part).logps).double().sum(-1).view(-1, 2)
         for place, preferred in zip(places, logps.softmax(-1)[:, 0].tolist(), strict=True):
             found[place] = preferred
         return found
@@ -74,7 +58,7 @@ class LanguageModelAnnotator:
     def _said(self, requests: Sequence[str | None], seeds: Sequence[int]) -> list[str | None]:
         """What the model says to each request; None where there is none, or it leaves no room for an answer."""
         room = self.policy.max_positions - self.config.max_new_tokens
-        turns = [[] if request is None else self.encoder.prompt(_turn(request)) for request in requests]
+        turns = [[] if request is None else self.given.encoder.prompt(turn_of(request)) for request in requests]
         places = [place for place, turn in enumerate(turns) if 0 < len(turn) <= room]
         said: list[str | None] = [None] * len(requests)
         if not places:
@@ -85,22 +69,6 @@ class LanguageModelAnnotator:
         for place, text in zip(places, texts_of(rollouts, self.tokenizer), strict=True):
             said[place] = text
         return said
-
-    def _asked(self, text: str) -> tuple[list[int], list[list[int]]]:
-        """Ids of a question and of its two answers without the end token."""
-        turn = _turn(text)
-        both = [self.encoder.answer(turn, Completion(answer))[:-1] for answer in self.config.answers]
-        unknown = self.tokenizer.unk_token_id
-        if both[0] == both[1] or any(unknown is not None and unknown in answer for answer in both):
-            raise ModelError(
-                f"annotator.answers={self.config.answers} are no two words of the model's vocabulary",
-                "name two words that it knows, as in annotator.answers=[yes,no]",
-            )
-        return self.encoder.prompt(turn), both
-
-
-def _turn(text: str) -> Prompt:
-    return Prompt(id="annotator", messages=(Message("user", text),))
 
 
 def policy_annotator(
@@ -119,10 +87,7 @@ def policy_annotator(
 
 def model_annotator(config: ModelConfig, *, device: str, **given: Any) -> LanguageModelAnnotator:
     """A model of its own, with its own tokenizer and chat template."""
-    place = HfModel(path=config.path, revision=config.commit)
-    with annotators_own():
-        model, tokenizer = pretrained(place), pretrained_tokenizer(place)
-    policy = Policy(model).to(device).eval().requires_grad_(False)
-    ends = end_ids(tokenizer, model.generation_config)
+    policy, tokenizer = named_policy(config.path, config.commit, "annotator.path", device)
+    ends = end_ids(tokenizer, policy.model.generation_config)
     pad_id = tokenizer.pad_token_id
     return LanguageModelAnnotator(config, policy, tokenizer, "auto", ends, 0 if pad_id is None else pad_id)

@@ -48,8 +48,6 @@ class EvaluationConfig:
     posture: PostureConfig = field(default_factory=PostureConfig)
     split: str = "evaluation"
     """Which requests: evaluation, or validation, on which settings are chosen."""
-    judge: str | None = None
-    """Judge of refusals; null takes the one that is exact for the data source, if there is one."""
     show: int = param(3, "Before/after samples printed at the end.", low=0)
     reveal: bool = False
     """Show completions of real harmful requests in the terminal."""

@@ -23,7 +23,7 @@ COMPUTES = ("compare/subsets.py", "compare/overoptimisation.py")
 """Files in them that do: the curve of best-of-n is made by these."""
 LONGEST = 4096
 """Longer texts name no file."""
-NAMES_FILES = ("data", "model", "reward", "annotator", "stages", "algo")
+NAMES_FILES = ("data", "model", "reward", "annotator", "judge", "stages", "algo")
 """Groups of settings whose texts may be paths of files that a result depends on."""
 
 

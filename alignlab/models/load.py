@@ -25,6 +25,8 @@ from transformers.utils import logging as transformers_logging
 
 from alignlab.errors import ModelError
 from alignlab.models.config import HfModel, TinyModel
+from alignlab.models.named import told_as
+from alignlab.models.policy import Policy
 
 # Its progress bars and advice are about single loads; here a run loads a dozen small models.
 transformers_logging.set_verbosity_error()
@@ -147,3 +149,11 @@ def stored(folder: Path, **options: Any) -> PreTrainedModel:
     """A causal language model from a stage's own directory; `options` as for `from_pretrained`."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options)
     return without_dropout(model)
+
+
+def named_policy(path: str, commit: str | None, key: str, device: str) -> tuple[Policy, PreTrainedTokenizerBase]:
+    """A model that is only read, with its own tokenizer; `key` is the setting that names it, for messages."""
+    place = HfModel(path=path, revision=commit)
+    with told_as(key):
+        model, tokenizer = pretrained(place), pretrained_tokenizer(place)
+    return Policy(model).to(device).eval().requires_grad_(False), tokenizer

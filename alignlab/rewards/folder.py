@@ -1,19 +1,14 @@
-"""A directory that holds a reward model: whether it can be one, and what identifies it. Torch-free."""
+"""A directory that holds a reward model: whether it can be one. Torch-free."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alignlab.errors import ModelError
-from alignlab.stages.files import sha256_file
 
-READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken")
-"""Files that decide what is loaded."""
 PICKLED = ("*.bin", "*.pt", "*.pth")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 """A tokenizer has one of these at least."""
@@ -74,17 +69,3 @@ def _not_a_classifier(file: Path) -> Iterator[tuple[str, str]]:
     labels = len(config["id2label"]) if "id2label" in config else config.get("num_labels", 2)
     if labels != 1:
         yield f"has {labels} labels, and a reward is one number", "pass a model that was trained with num_labels=1"
-
-
-def content(path: str) -> str:
-    """SHA-256 over names and contents of the files that decide what is loaded."""
-    folder = Path(path).expanduser()
-    files = sorted({file for pattern in READ for file in folder.glob(pattern)})
-    return _content(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
-
-
-@cache
-def _content(files: tuple[tuple[str, int, int], ...]) -> str:
-    """Computed once in a process for as long as the files stay untouched."""
-    lines = [f"{Path(name).name} {sha256_file(Path(name))}" for name, _, _ in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

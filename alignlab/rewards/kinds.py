@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import registry
 from alignlab.errors import ConfigError, PluginError
+from alignlab.models import named
 from alignlab.rewards import folder
 from alignlab.rewards.config import SHARED, RewardConfig
 from alignlab.settings import check_ranges, param
@@ -209,7 +210,7 @@ class DirectoryConfig(RewardConfig):
 
     def address(self) -> dict[str, Any]:
         """The content of the files, wherever they lie."""
-        return {"files": folder.content(self.path)}
+        return {"files": named.content(self.path)}
 
 
 T = TypeVar("T")

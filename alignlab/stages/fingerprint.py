@@ -36,6 +36,9 @@ EXCLUDED = (
     "alignlab.method",  # declarations: likewise
     "alignlab.annotators.config",
     "alignlab.annotators.kinds",
+    "alignlab.endpoint.settings",
+    "alignlab.judges.config",
+    "alignlab.judges.kinds",
     "alignlab.rewards.config",
     "alignlab.rewards.kinds",
     "alignlab.stages.artefact",  # the store itself: a result does not depend on where it is kept

@@ -35,7 +35,7 @@ from alignlab.rollout.engine import build_engine
 from alignlab.rollout.sampler import Sampler
 from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
-from alignlab.stages import annotated, cost, preferences, reference, revised, rewards, sampled
+from alignlab.stages import annotated, cost, preferences, reference, revised, rewards, sampled, verdicts
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
@@ -43,7 +43,6 @@ from alignlab.stages.models import Base
 from alignlab.stages.store import Store, Workspace
 from alignlab.stages.trained import Trained, train
 from alignlab.stages.training import accelerator
-from alignlab.stages.verdicts import Judging
 from alignlab.tracking.console import say
 from alignlab.tracking.tracker import Silent, Tracker
 
@@ -73,6 +72,7 @@ class Graph:
     def _check_data(self) -> None:
         """Fail before any stage when the method needs scorers or labels that nothing here gives."""
         self.settings.annotator.check(self.source)
+        self.settings.judge.check(self.source)
         given = self.settings.stages.sft
         for config in (*chain(self.settings.algo), *(chain(given) if given is not None else ())):
             self._check_needs(config)
@@ -100,16 +100,16 @@ class Graph:
             cost.check_labels(self.source, config.name)
 
     @cached_property
-    def judge(self) -> Judging:
-        """What tells refusals from answers."""
-        return Judging(self.source, self.settings.evaluation.judge)
-
-    @cached_property
     def sft(self) -> Artefact:
         """The supervised policy every method starts from."""
         if self.settings.stages.sft is None:
             return self._given()
         return self.trained(self.settings.stages.sft, "SFT", self.settings.stage_seeds)
+
+    @cached_property
+    def judge(self) -> verdicts.RunJudge:
+        """Who says of a reply whether it refuses."""
+        return verdicts.build(self, device(self.settings))
 
     def _given(self) -> Artefact:
         """The base model itself, for `stages.sft=null`: it has been fine-tuned already."""

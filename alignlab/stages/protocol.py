@@ -31,7 +31,7 @@ class Stages(Protocol):
     announce: Any
     """Tells the user one line."""
     judge: Any
-    """A `stages.verdicts.Judging`."""
+    """Who says of a reply whether it refuses: a `verdicts.RunJudge`."""
     labels_from_pairs: bool
     scored: bool
 

@@ -13,9 +13,10 @@ import torch
 from rewards_doubles import DESK, PROMPTS, REPLIES, TURNS, classifier, letters, rollouts, stored
 
 from alignlab.errors import ModelError
+from alignlab.models.named import content
 from alignlab.models.scorer import Scorer
 from alignlab.rewards.directory import DirectoryReward
-from alignlab.rewards.folder import check, content
+from alignlab.rewards.folder import check
 from alignlab.rewards.kinds import DirectoryConfig
 from alignlab.rewards.learned import LearnedReward
 

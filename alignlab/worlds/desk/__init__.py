@@ -24,7 +24,7 @@ SOURCE = Component(
 JUDGE = Component(
     name="desk",
     summary="Exact three-valued verdict on replies of the desk world.",
-    target="alignlab.worlds.desk.gold:verdict",
+    target="alignlab.worlds.desk.judge:desk_judge",
 )
 
 RULES = Component(

@@ -1,0 +1,1 @@
+"""`python -m alignlab judge-check`: how far judges of refusals agree with people."""
