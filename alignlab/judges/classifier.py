@@ -56,12 +56,8 @@ def classifier_judge(
         )
     prompts, texts = [row.prompt for row in rows], [row.text for row in rows]
     features = hidden_states(config, prompts, texts, **given) if config.reads_hidden else _words(config, prompts, texts)
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ConfigError(
-            "judge=classifier needs scikit-learn", 'install it: pip install "alignlab[judges]"'
-        ) from error
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=config.c, max_iter=ROUNDS, class_weight="balanced" if config.balanced else None)
     return ClassifierJudge(features, model.fit(features(prompts, texts), verdicts))
 
