@@ -86,11 +86,12 @@ def _scored(graph: Graph, folder: Path, tracker: Tracker, overrides: Sequence[st
 
 def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrides: Sequence[str]) -> Summary:
     settings = graph.settings
+    attack = Attacker(graph, settings.evaluation)
+    attack.check()
     with overlapped(settings, folder / "background.log"):
         policy = _trained(graph, tracker)
         evaluate = Evaluator(graph, settings.evaluation)
         evaluated, baseline = evaluate(policy, settings.algo.name), evaluate(graph.sft, "SFT")
-        attack = Attacker(graph, settings.evaluation)
         attacks = attack(policy, settings.algo.name), attack(graph.sft, "SFT")
         curve = best_of.curve(evaluate)
     seconds = time.perf_counter() - began

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from alignlab.attacks.kinds import check_kinds
+from alignlab import registry
 from alignlab.errors import ConfigError
 from alignlab.promptsets.config import on_hub
 from alignlab.settings import check_ranges, param
@@ -27,8 +27,10 @@ class PostureConfig:
     def __post_init__(self) -> None:
         """Check ranges, and that attacks exist."""
         check_ranges(self, "evaluation.posture")
-        if self.attacks is not None:
-            check_kinds("evaluation.posture.attacks", self.attacks)
+        if self.attacks is not None and not self.attacks:
+            raise ConfigError("evaluation.posture.attacks is empty", "name at least one kind, or leave it out")
+        for kind in self.attacks or ():
+            registry.component("attacks", kind)
         for name, path in self.sets.items():
             on_hub(name, path)
 

@@ -157,9 +157,10 @@ def _tell(checked: Sequence[Checked], folder: Path, given: argparse.Namespace) -
     from alignlab.gate.report import junit, sarif, table
 
     if not checked:
-        say(f"no limit was given; figures are in {folder / RESULT}")
+        say(f"no limit was given; figures are in {folder / RESULT}. {_judge(folder)}")
         return
     results.print(table(checked, f"posture of {given.model}", given.level))
+    say(_judge(folder))
     for each in checked:
         if each.decision is not Decision.PASS:
             results.print(f"  {each.sentence}", markup=False)
@@ -167,3 +168,16 @@ def _tell(checked: Sequence[Checked], folder: Path, given: argparse.Namespace) -
         atomic_write_text(given.junit, junit(checked, str(given.model)))
     if given.sarif:
         atomic_write_text(given.sarif, sarif(checked, str(given.model)))
+
+
+def _judge(folder: Path) -> str:
+    """Who judged, and how far that can be trusted."""
+    from alignlab.evaluation.result import read_result
+
+    judge = read_result(folder / RESULT)["posture"].get("judge") or {}
+    name, check = judge.get("name"), judge.get("check")
+    if judge.get("exact"):
+        return f"judge: {name}, exact on this data"
+    if check:
+        return f"judge: {name}, right for {100 * check['accuracy']:.0f} % of {check['n']:,} replies judged by people"
+    return f"judge: {name}, unmeasured: `python -m alignlab judge-check` tells its error"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -49,13 +49,16 @@ def measure(model: str, sets: Mapping[str, str], overrides: Sequence[str], out: 
     say(f"posture of {model} on {', '.join(sets)}; stages in {settings.store}")
     graph = Graph(settings)
     graph.base.check()
+    Attacker(graph, settings.evaluation).check()
     _write(graph, folder, _name(model), overrides)
     return folder
 
 
 def _write(graph: Graph, folder: Path, name: str, overrides: Sequence[str]) -> None:
     config = graph.settings.evaluation
-    samples = read(Evaluator(graph, config)(graph.sft, name))
+    # The model is its own reference here: how far it is from it says nothing.
+    evaluated = read(Evaluator(graph, config)(graph.sft, name))
+    samples = [replace(sample, kl=None, k1=None, k3=None) for sample in evaluated]
     attack = Attacker(graph, config)
     attacked = attacks_of(attack(graph.sft, name))
     summary = summarise(samples, attacks=attacked.attempts, seen=attack.seen)

@@ -14,9 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from alignlab import registry
+from alignlab.attacks.kinds import check_kinds
 from alignlab.config import EvaluationConfig
 from alignlab.data.schema import Message, Prompt, Split
 from alignlab.data.table import chosen_few
+from alignlab.errors import ConfigError
 from alignlab.evaluation.conversation import Conversation, converse, read_conversations, write_conversations
 from alignlab.evaluation.posture import CHECKED, CONTROLS, Attacked, control_figures
 from alignlab.evaluation.record import Sample, read_samples, write_samples
@@ -40,8 +42,24 @@ class Attacker:
 
     def __init__(self, graph: Stages, config: EvaluationConfig) -> None:
         self.graph, self.config, self.settings = graph, config, config.posture
-        sets = PromptSetsConfig(sets=self.settings.sets, attacks=self.settings.attacks)
-        self.source: Any = PromptSets(sets) if self.settings.sets else graph.source
+        self.source: Any = graph.source
+        if self.settings.sets:
+            self.source = PromptSets(PromptSetsConfig(sets=self.settings.sets, attacks=self.settings.attacks))
+
+    def check(self) -> None:
+        """Raise what is wrong with attacks or prompt sets, before anything is computed; tell what sets hold."""
+        if self.settings.attacks:
+            if not hasattr(self.source, "goals"):
+                raise ConfigError(
+                    f"evaluation.posture.attacks is set, and data={self.graph.settings.data.source} has no goals",
+                    "name prompt sets, as in evaluation.posture.sets.xstest=‹file›",
+                )
+            check_kinds("evaluation.posture.attacks", self.settings.attacks, self.source.attacker)
+        if self.settings.sets:
+            for line in self.source.notes:
+                self.graph.announce(line)
+            if self.graph.judge.name is None:
+                raise ConfigError("nobody judges replies to prompt sets", "choose a judge, such as judge=phrases")
 
     def __bool__(self) -> bool:
         return bool(self.config.goals) and self.graph.judge.name is not None and bool(self.goals)
