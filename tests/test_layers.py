@@ -16,6 +16,7 @@ STATISTICS = (
     *("compare.blocks", "compare.complete", "compare.readings", "compare.spread", "compare.tiers"),
     *("compare.bootstrap", "compare.intervals", "compare.quantiles", "compare.subsets", "compare.tuning"),
     *("compare.frontiers", "compare.overoptimisation", "compare.winrates", "compare.worlds"),
+    *("compare.attempts", "compare.laws", "compare.survival"),
 )
 # Each layer may import itself and the ones above it in this list. The longest name that fits a module decides.
 LAYERS = (
