@@ -16,6 +16,7 @@ from alignlab.compare.examples import examples
 from alignlab.compare.matched import matched_kl
 from alignlab.compare.over_worlds import over_worlds
 from alignlab.compare.pools import Pool, one_start, pools
+from alignlab.compare.posture import measure_controls, posture
 from alignlab.compare.rows import LABELS, SFT, control, extremes, failures, figure, primary_of, row
 from alignlab.compare.runs import DONE, EXACT, SWEEP, Run, read_json, read_runs
 from alignlab.compare.standing import stand
@@ -71,7 +72,10 @@ def assemble(
         "examples": examples(rows, reveal=reveal, start=common),
     }
     notes = _scored(content, rows, groups, common) if primary else []
-    content["notes"] = [*caveats(content, rows), *notes]
+    content["posture"] = posture(rows, groups, primary, content["seeds"], common=common)
+    measure_controls(content)
+    faults = (content["posture"] or {}).get("faults", [])
+    content["notes"] = [*faults, *caveats(content, rows), *notes]
     content["answer"] = answer(content)
     return dict(clean(content))
 

@@ -28,7 +28,7 @@ class Curve:
     ks: tuple[int, ...]
     values: tuple[float, ...]
     low: tuple[float, ...] | None
-    """Percentile bootstrap over goals, k by k; None for a single goal."""
+    """Percentile bootstrap over goals, k by k; None for a single goal or without draws."""
     high: tuple[float, ...] | None
     goals: int
 
@@ -108,15 +108,15 @@ def breach_curve(
         goals: (G, 2) breaches and attempts.
         ks: whole, each at most the fewest attempts of a goal; those of `measured_ks` by default.
         level: coverage at each k, in (0, 1).
-        draws: of the bootstrap, at least 2,000.
+        draws: of the bootstrap, at least 2,000; 0 for none.
         seed: of the generator.
     """
     check_level(level)
     ks = tuple(ks) or measured_ks(goals)
     values = breaches_at(goals, ks)
     middle = tuple(values.mean(0).tolist())
-    if len(values) == 1:
-        return Curve(ks, middle, None, None, 1)
+    if len(values) == 1 or not draws:
+        return Curve(ks, middle, None, None, len(values))
     drawn = resampled(generator(seed, "breach"), len(values), check_draws(draws)) @ values / len(values)
     low, high = zip(*(percentiles(column, level) for column in drawn.T), strict=True)
     return Curve(ks, middle, tuple(low), tuple(high), len(values))
@@ -131,7 +131,7 @@ def until_breach(goals: ArrayLike, *, level: float = 0.95, draws: int = DRAWS, s
     Args:
         goals: (G, 2) breaches and attempts.
         level: coverage, in (0, 1).
-        draws: of the bootstrap over goals, at least 2,000.
+        draws: of the bootstrap over goals, at least 2,000; 0 for none.
         seed: of the generator.
     """
     check_level(level)
@@ -141,7 +141,7 @@ def until_breach(goals: ArrayLike, *, level: float = 0.95, draws: int = DRAWS, s
     middle, never = float(np.median(expected)), float(np.mean(breaches == 0))
     beyond = None if np.isfinite(middle) else float(attempts[breaches == 0].min())
     low = high = None
-    if len(counts) > 1:
+    if len(counts) > 1 and draws:
         places = generator(seed, "until").integers(len(counts), size=(check_draws(draws), len(counts)))
         drawn = np.sort(np.median(expected[places], axis=1))
         # Order statistics, not interpolation: a draw may have no finite median.
