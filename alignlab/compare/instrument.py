@@ -75,6 +75,21 @@ def faults(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def control_rows(measured: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The two controls as rows of the posture: as judged, where `measured` has them, else as built."""
+    found = []
+    for name, label in (("refuse", "refuse everything"), ("comply", "comply with everything")):
+        own = measured.get(name) or {
+            key: {"mean": float(value), "low": None, "high": None, "by_seed": {}}
+            for key, value in EXPECTED[name].items()
+        }
+        over = {kind: own[f"refusal_{kind}"] for kind in ("lookalike", "benign") if f"refusal_{kind}" in own}
+        told = {key: each for key, each in own.items() if key in ("breach", "refusal_harmful", "youden")}
+        told |= {"youden_attacked": own["youden"]} if "youden" in own else {}
+        found.append({"id": name, "label": label, "control": True, "measured": name in measured, "over": over, **told})
+    return found
+
+
 def caveats(found: Mapping[str, Any]) -> list[str]:
     """What a reader must know of the judge."""
     if not found["names"]:

@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from alignlab.compare import posture_board
 from alignlab.compare.board import FLAGS, RANK, SEEDS, TIER, board
 from alignlab.compare.content import (
     COSTS,
@@ -63,6 +64,8 @@ def page(content: Content) -> str:
         facts=_facts(safe),
         meanings=_meanings(safe, {head.key: (head.label, head.meaning) for head in found.columns}),
         matched=_matched(safe),
+        posture=posture_board.table(safe),
+        numbers={text(row.get("id")): place for place, row in enumerate(rows(safe))},
         marks=[_mark(index) for index in families(safe)],
         tips={"tier": TIER, "rank": RANK, "seeds": SEEDS, "flags": FLAGS},
     )
@@ -122,7 +125,7 @@ def sections(content: Content) -> Mapping[str, bool]:
     """Which parts of the page the content has something for."""
     found = rows(content)
     frontier, posture = mapping(content, "frontier"), ("breach", "refusal_lookalike")
-    return {
+    known = {
         "board": bool(found),
         "failures": bool(content.get("failures") or content.get("not_compared")),
         "effects": bool(content.get("against_baseline") or content.get("pairs")),
@@ -131,13 +134,21 @@ def sections(content: Content) -> Mapping[str, bool]:
         "matched": bool(listed(mapping(content, "matched_kl"), "rows")),
         "wins": bool(mapping(content, "wins").get("ids")),
         "posture": any(all(isinstance(mapping(row, "metrics").get(key), Mapping) for key in posture) for row in found),
-        "breach_at": any(str(k) != "1" for row in found for k in mapping(row, "breach_at")),
+        "breach_at": any(
+            str(k) != "1"
+            for row in (*found, *listed(mapping(content, "posture"), "rows"))
+            for k in mapping(row, "breach_at")
+        ),
         "attacks": any(mapping(row, "attacks") for row in found),
+        "posture_table": bool(posture_board.table(content).columns),
+        "survival": any(mapping(row, "survival").get("turns") for row in listed(mapping(content, "posture"), "rows")),
         "strata": any(mapping(row, "strata") for row in found),
         "tuning": bool(listed(mapping(content, "tuning"), "curves") or listed(mapping(content, "tuning"), "chosen")),
         "costs": any(mapping(row, "gain") and mapping(row, "costs") for row in found),
         "examples": bool(listed(content, "examples")),
     }
+    safety = ("posture", "posture_table", "breach_at", "survival", "attacks")
+    return {**known, "safety": any(known[part] for part in safety)}
 
 
 def _figures(row: Mapping[str, Any]) -> list[Any]:

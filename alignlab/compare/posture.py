@@ -74,7 +74,7 @@ def posture(
         "judge": instrument.judge(runs),
         "controls": measured,
         "faults": instrument.faults(measured),
-        "rows": [*learned, *([start] if start else [])],
+        "rows": [*learned, *([start] if start else []), *instrument.control_rows(measured)],
         "drift": _drift([row for row in learned if row["kl_known"] != "bound"], seeds),
         "equal_help": told,
     }
@@ -232,7 +232,8 @@ def _drift(rows: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str,
     found = figure(by_seed)
     if found["mean"] is None:
         return None
-    return {"correlation": found, "rows": len(rows)}
+    told = {"correlation": found, "rows": len(rows)}
+    return {**told, "sentence": posture_words.drift(told)}
 
 
 def _spearman(pairs: Any) -> float | None:

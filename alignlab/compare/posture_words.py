@@ -56,10 +56,20 @@ def _weakest(row: Row) -> str:
     return f"; {worst['attack']}{kind} breaks {100 * worst['mean']:.0f} % and needs a guard of its own"
 
 
+def drift(found: Mapping[str, Any]) -> str:
+    """Whether rows that moved further break less."""
+    own = found["correlation"]
+    span = "" if own["low"] is None else f" [{max(-1.0, own['low']):.2f}, {min(1.0, own['high']):.2f}]"
+    sure = own["low"] is not None and own["low"] * own["high"] > 0
+    what = "break less" if own["mean"] > 0 else "break more"
+    told = f"those that moved further from SFT {what}" if sure else "drift and breach do not surely go together"
+    return f"Over {found['rows']} rows, {told}: rank correlation of KL with the fall of breach {own['mean']:.2f}{span}."
+
+
 def caveats(content: Mapping[str, Any], dropped: int) -> list[str]:
-    """What limits the figures of posture, the gravest first."""
+    """What limits the figures of posture, the gravest first; faults of the judge are in the answer."""
     rows: Sequence[Row] = content["rows"]
-    found = [*content["faults"], *instrument.caveats(content["judge"]), *_unequal(content)]
+    found = [*instrument.caveats(content["judge"]), *_unequal(content)]
     found += _goals([row["goals"] for row in rows if row.get("goals")])
     found += _fits(rows)
     if any(row.get("survival") for row in rows):
@@ -74,7 +84,9 @@ def _unequal(content: Mapping[str, Any]) -> list[str]:
     found = []
     if any(each["within_run"] for each in content["equal_help"]):
         found.append("One run a row: equal helpfulness is judged by the error over requests, not over seeds.")
-    start = next((row["helpfulness"]["mean"] for row in content["rows"] if row["control"]), None)
+    start = next(
+        (row["helpfulness"]["mean"] for row in content["rows"] if row["control"] and "helpfulness" in row), None
+    )
     for name in [name for each in content["equal_help"] for name in each["admitted"]]:
         own = rows[name]["helpfulness"]["mean"]
         if start is not None and own < start and len(content["equal_help"]) == 1:

@@ -11,13 +11,52 @@ from typing import Any
 
 from alignlab.compare.content import listed, mapping, metric, number, rows
 
+DIFFERENCES = ("youden_attacked", "youden", "gap")
+"""Of a row of the posture."""
 SIGNED = {"youden"}
 """Differences of shares, which lie between -1 and 1."""
 
 
 def prepared(content: dict[str, Any]) -> dict[str, Any]:
     """The content as the page takes it; the one given stays as it was."""
-    return {**content, "examples": _examples(content), "rows": [_row(row) for row in rows(content)]}
+    return {
+        **content,
+        "examples": _examples(content),
+        "rows": [_row(row) for row in rows(content)],
+        "posture": _posture(mapping(content, "posture")),
+    }
+
+
+def _posture(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The posture with every share between 0 and 1, differences of shares between -1 and 1."""
+    return {**found, "rows": [_posture_row(row) for row in listed(found, "rows")]}
+
+
+def _posture_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    signed = {key: _within(row[key], -1.0) for key in DIFFERENCES if key in row}
+    shares = {key: _within(row[key]) for key in ("breach", "breach_seen", "breach_held_out") if key in row}
+    grouped = {key: _all_within(mapping(row, key)) for key in ("over", "wrapped_by", "breach_at")}
+    laws = {
+        name: {**law, "at": _all_within(mapping(law, "at"))}
+        for name, law in mapping(row, "laws").items()
+        if isinstance(law, Mapping)
+    }
+    turns = [
+        {**turn, **{key: _within(turn.get(key)) for key in ("survival", "hazard")}}
+        for turn in listed(mapping(row, "survival"), "turns")
+    ]
+    return {
+        **row,
+        **signed,
+        **shares,
+        **grouped,
+        "laws": laws,
+        "survival": {**mapping(row, "survival"), "turns": turns},
+    }
+
+
+def _all_within(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _within(found) for name, found in figures.items()}
 
 
 def _examples(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from alignlab.compare import posture_board
+from alignlab.compare.board import Cell
 from alignlab.compare.content import (
     COSTS,
     METRICS,
@@ -41,6 +43,18 @@ from alignlab.compare.content import (
 Row = Mapping[str, Any]
 NARROW = 96
 """Columns of a terminal below which the less urgent columns are left out."""
+TERMINAL = {
+    "helpfulness": "help",
+    "youden_attacked": "J%",
+    "breach": "breach%",
+    "breach_held_out": "held out",
+    "lookalike": "over%",
+    "wrapped": "wrapped",
+    "at_k": "any try%",
+    "until": "tries",
+    "holds": "holds%",
+}
+"""Columns of the posture in a terminal and their headings."""
 
 
 class Column(NamedTuple):
@@ -81,10 +95,31 @@ def leaderboard_markdown(content: Content) -> str:
     lines.append(_line(column.name for column in columns))
     lines.append(_line("---:" if column.right else "---" for column in columns))
     lines += [_line(column.cell(row) for column in columns) for row in ordered(content)]
-    lines += ["", _markdown(_caption(content)), ""]
+    lines += ["", _markdown(_caption(content)), "", *_posture(content)]
     for title, items in (("Not in the table", _failed(content)), ("Caveats", _notes(content))):
         lines += [f"## {title}", "", *(f"- {_markdown(item)}" for item in items), ""] if items else []
     return "\n".join(lines)
+
+
+def _posture(content: Content) -> list[str]:
+    """The posture as Markdown: the answer, one row a method, what limits it; nothing where none was judged."""
+    found = posture_board.table(content)
+    columns = [place for place, column in enumerate(found.columns) if column.short]
+    if not columns:
+        return []
+    heads = ["method", *(found.columns[place].label for place in columns)]
+    lines = ["## Posture", "", *(f"{_markdown(said)}\n" for said in _said(content, "answer"))]
+    lines += [_line(heads), _line(["---", *("---:" for _ in columns)])]
+    lines += [_line([one_line(each.label), *(_whole(each.cells[place]) for place in columns)]) for each in found.lines]
+    return [*lines, "", *(f"- {_markdown(said)}" for said in _said(content, "notes")), ""]
+
+
+def _whole(cell: Cell) -> str:
+    return f"{cell.text} [{cell.small}]" if cell.small else cell.text
+
+
+def _said(content: Content, key: str) -> list[str]:
+    return [one_line(each) for each in mapping(content, "posture").get(key) or ()]
 
 
 def leaderboard_table(content: Content, width: int = 100) -> Group:
@@ -105,11 +140,30 @@ def leaderboard_table(content: Content, width: int = 100) -> Group:
         table.add_row(*(Text(column.cell(row), style=style) for column in columns))
     parts: list[Table | Text] = [Text(one_line(content["answer"]), style="bold")] if content.get("answer") else []
     parts += [table, Text(_caption(content), style="dim")] if rows(content) else [Text("No method has a finished run.")]
+    parts += _posture_table(content)
     failed = _failed(content)
     if failed:
         parts += [Text(""), Text("Not in the table:", style="bold"), *(Text(f"  {line}") for line in failed)]
     parts += [Text(f"note: {line}", style="dim") for line in _notes(content)]
     return Group(*parts)
+
+
+def _posture_table(content: Content) -> list[Table | Text]:
+    """The posture for a terminal: the answer and its bare figures; [] where none was judged."""
+    found = posture_board.table(content)
+    columns = [place for place, column in enumerate(found.columns) if column.key in TERMINAL]
+    if not columns:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column(Text("posture"), overflow="fold", min_width=10)
+    for place in columns:
+        table.add_column(Text(TERMINAL[found.columns[place].key]), justify="right", no_wrap=True)
+    for each in found.lines:
+        style = "dim" if each.row.get("control") else ""
+        cells = (one_line(each.label), *(each.cells[place].text for place in columns))
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    said = [Text(line, style="bold") for line in _said(content, "answer")]
+    return [Text(""), *said, table, *(Text(f"note: {line}", style="dim") for line in _said(content, "notes"))]
 
 
 def _columns(content: Content) -> list[Column]:

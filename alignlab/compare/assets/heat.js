@@ -70,9 +70,19 @@ function drawAttacks(host) {
   const seen = new Map();
   for (const row of rows) for (const [name, attack] of Object.entries(object(row.attacks))) if (!seen.has(name)) seen.set(name, object(attack).seen);
   const columns = [...seen].sort((a, b) => Number(b[1] === true) - Number(a[1] === true)).map(([name, known]) => ({ label: name, small: known === true ? 'seen' : known === false ? 'held out' : null }));
-  const metric = { form: 'percent', digits: 0 }, found = ranked(rows).filter(row => Object.keys(object(row.attacks)).length);
-  host.append(heat(found, columns, (row, column) => {
-    const own = object(object(object(row.attacks)[column.label]).breach), words = shown(own.mean, metric);
-    return { value: own.mean, words, lines: [`${row.label}, ${column.label}`, `breach ${words} %`, between(own, metric) && `95 % interval ${between(own, metric)} %`].filter(Boolean) };
-  }, { name: 'breach by attack', range: [0, 1] }));
+  const metric = { form: 'percent', digits: 0 }, wrappedBy = row => object(object(postureOf.get(row.id)).wrapped_by);
+  const sides = { breach: ['breach', (row, name) => object(object(row.attacks)[name]).breach], wrapped: ['harmless refused', (row, name) => wrappedBy(row)[name]] };
+  const chart = h('div');
+  const draw = side => {
+    const [words, of] = sides[side], found = ranked(rows).filter(row => columns.some(column => isNumber(object(of(row, column.label)).mean)));
+    chart.replaceChildren(heat(found, columns, (row, column) => {
+      const own = object(of(row, column.label)), value = shown(own.mean, metric);
+      return { value: own.mean, words: value, lines: [`${row.label}, ${column.label}`, `${words} ${value} %`, between(own, metric) && `95 % interval ${between(own, metric)} %`].filter(Boolean) };
+    }, { name: `${words} by attack`, range: [0, 1] }));
+  };
+  if (rows.some(row => Object.keys(wrappedBy(row)).length)) {
+    host.append(h('div', { class: 'controls screen' }, choice('shown', [['breach', 'breach'], ['wrapped', 'harmless requests in its wording, refused']], 'breach', draw)));
+  }
+  host.append(chart);
+  draw('breach');
 }

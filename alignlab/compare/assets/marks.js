@@ -77,16 +77,26 @@ function ends(svg, points, x, low, high, room) {
       s('text', { class: 'label', x: x + 11, y: (point.at + 4).toFixed(1), 'data-group': point.group }, fit(point.words, room - 14, 12)));
   }
 }
-// Lines over a shared axis: [{row, points: [[x, y]], tips: [lines]}].
-function lines({ width, lines: found, kind, xLabel, yLabel, xTicks, xFormat, yFormat, name }) {
+// Lines over a shared axis: [{row, points: [[x, y]], tips: [lines]}]; where known with `band` and `beyondBand`, both
+// [[x, low, high]], and `beyond`, [[x, y]]: what was not measured, dotted.
+const areas = band => band.filter(([, low, high]) => isNumber(low) && isNumber(high));
+function lines({ width, lines: found, kind, xLabel, yLabel, xTicks, xFormat, yFormat, name, reach }) {
   const height = Math.min(400, Math.max(280, width * 0.62)), named = width > 420 && found.length <= 18;
   const room = named ? Math.min(170, Math.max(...found.map(line => measure(line.row.label, 12))) + 20) : 12;
   const margin = { left: 54, right: room, top: 12, bottom: 42 };
-  const x = scale(extent(found.flatMap(line => line.points.map(point => point[0]))), [margin.left, width - room], kind, [0.02, 0.02]);
-  const y = scale(extent(found.flatMap(line => line.points.map(point => point[1]))), [height - margin.bottom, margin.top]);
+  const all = found.flatMap(line => [...line.points, ...list(line.beyond)]);
+  const bands = found.map(line => [line, [areas(list(line.band)), areas(list(line.beyondBand))]]);
+  const x = scale(extent(all.map(point => point[0])), [margin.left, width - room], kind, [0.02, 0.02]);
+  const y = scale(extent([...all.map(point => point[1]), ...bands.flatMap(([, both]) => both.flat().flatMap(([, low, high]) => [low, high]))]), [height - margin.bottom, margin.top]);
   const svg = frame({ width, height, x, y, xLabel, yLabel, xTicks: xTicks || x.ticks(width / 70), yTicks: y.ticks(5), xFormat, yFormat, name, margin });
-  const focusable = [];
+  const focusable = [], path = points => points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(' ');
+  if (isNumber(reach)) svg.append(s('path', { class: 'reach-end', d: `M${x(reach).toFixed(1)} ${margin.top}V${height - margin.bottom}` }));
+  for (const [line, both] of bands) for (const band of both.filter(each => each.length > 1)) {
+    svg.append(s('polygon', { class: `spread ${hueOf(line.row)}`, 'data-group': line.row.group,
+      points: path([...band.map(([a, low]) => [a, low]), ...band.map(([a, , high]) => [a, high]).reverse()]) }));
+  }
   for (const line of found) {
+    if (list(line.beyond).length) svg.append(explain(s('polyline', { class: `beyond ${hueOf(line.row)}`, 'data-group': line.row.group, points: path(line.beyond) }), line.beyondTip));
     const at = line.points.map(([a, b]) => [x(a), y(b)]);
     svg.append(s('polyline', { class: `line ${hueOf(line.row)}`, 'data-group': line.row.group,
       points: at.map(point => point.map(each => each.toFixed(1)).join(',')).join(' ') }));
@@ -98,7 +108,7 @@ function lines({ width, lines: found, kind, xLabel, yLabel, xTicks, xFormat, yFo
     });
   }
   if (named) ends(svg, found.filter(line => line.points.length).map(line => ({ words: line.row.label, group: line.row.group,
-    y: y(line.points[line.points.length - 1][1]) })), width - room + 2, margin.top + 6, height - margin.bottom, room);
+    y: y([...line.points, ...list(line.beyond)].pop()[1]) })), width - room + 2, margin.top + 6, height - margin.bottom, room);
   walk(focusable);
   return svg;
 }
@@ -118,7 +128,7 @@ function scatter({ width, points, xs, ys, kind, xLabel, yLabel, xFormat, yFormat
     if (point.ySpan && isNumber(point.ySpan.low) && isNumber(point.ySpan.high)) svg.append(s('path', { ...common, d: `M${a.toFixed(1)} ${y(point.ySpan.low).toFixed(1)}V${y(point.ySpan.high).toFixed(1)}` }));
     if (point.xSpan && isNumber(point.xSpan.low) && isNumber(point.xSpan.high)) svg.append(s('path', { ...common, d: `M${x(point.xSpan.low).toFixed(1)} ${b.toFixed(1)}H${x(point.xSpan.high).toFixed(1)}` }));
   }
-  const marks = points.map(point => explain(shape(point.row, x(point.x), y(point.y), 5.2, { class: `solid bold ${hueOf(point.row)}`,
+  const marks = points.map(point => explain(shape(point.row, x(point.x), y(point.y), 5.2, { class: `${point.hollow ? 'hollow' : 'solid bold'} ${hueOf(point.row)}`,
     'data-group': point.row.group, role: 'img', 'aria-label': point.lines.join(', ') }), point.lines));
   svg.append(...marks);
   const span = (found, go) => found && isNumber(found.low) && isNumber(found.high) ? [go(found.low), go(found.high)].sort((a, b) => a - b) : null;

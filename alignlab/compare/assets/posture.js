@@ -1,15 +1,20 @@
-// Breach against over-refusal, and breach in any of k attempts.
+// Breach against over-refusal, breach in any of k attempts, survival of turns. `posture` has the evidence by row.
+const posture = object(content.posture), postureOf = new Map(list(posture.rows).map(row => [row.id, row]));
+const share = { key: 'share', label: 'share', form: 'percent', digits: 1 };
+const percent = value => plain(100 * value);
+const unitOf = found => found.unit ? `over ${found.unit} of one run` : '';
 function drawPosture(host) {
   const sides = ['refusal_lookalike', 'refusal_benign', 'refusal_wrapped'].filter(key => rows.some(row => mean(row, key) !== null && mean(row, 'breach') !== null));
   if (!sides.length) return;
   let side = sides[0], controls = false;
   const names = { refusal_lookalike: 'look-alike', refusal_benign: 'benign', refusal_wrapped: 'wrapped' };
-  const chart = h('div'), percent = value => plain(100 * value);
+  const chart = h('div');
   const draw = width => {
     const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => mean(row, side) !== null && mean(row, 'breach') !== null && (controls || !row.control));
     const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: figure(row, side), ySpan: figure(row, 'breach'),
-      lines: [row.label, `breach ${shown(mean(row, 'breach'), breach)} % ${between(figure(row, 'breach'), breach) && `(${between(figure(row, 'breach'), breach)})`}`,
-        `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`] }));
+      hollow: list(object(postureOf.get(row.id)).dominated_by).length > 0,
+      lines: [row.label, dominators(row), `breach ${shown(mean(row, 'breach'), breach)} % ${between(figure(row, 'breach'), breach) && `(${between(figure(row, 'breach'), breach)})`}`,
+        `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`].filter(Boolean) }));
     const starts = controls && byId.has('sft') ? null : found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
     return [legend(found), scatter({ width, points, name: 'breach against over-refusal', height: Math.max(340, Math.min(440, width * 0.8)),
       xs: [0, 0.1, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
@@ -27,18 +32,58 @@ function drawPosture(host) {
   host.append(bar, chart);
   const again = fluid(chart, draw);
 }
+function dominators(row) {
+  const found = list(object(postureOf.get(row.id)).dominated_by).map(id => object(byId.get(id)).label || text(id));
+  return found.length ? `dominated by ${found.slice(0, 3).join(', ')}${found.length > 3 ? ' and others' : ''}` : '';
+}
+// A line for each row from figures by x: [[x, figure]], with what each point says.
+function curveOfRow(row, pairs, words) {
+  const known = pairs.filter(([at, own]) => isNumber(at) && isNumber(own.mean));
+  return { row, points: known.map(([at, own]) => [at, own.mean]), band: known.map(([at, own]) => [at, own.low, own.high]),
+    tips: known.map(([at, own]) => [row.label, words(at, own), between(own, share) && `95 % interval ${between(own, share)} % ${unitOf(own)}`].filter(Boolean)) };
+}
+const byNumber = found => Object.entries(object(found)).map(([k, own]) => [Number(k), object(own)]).filter(([k]) => isNumber(k) && k > 0).sort((a, b) => a[0] - b[0]);
 function drawBreachAt(host) {
-  const found = ranked(rows).map(row => {
-    const curve = Object.entries(object(row.breach_at)).map(([k, own]) => [Number(k), object(own)]).filter(([k, own]) => isNumber(k) && k > 0 && isNumber(own.mean)).sort((a, b) => a[0] - b[0]);
-    const metric = metricOf('breach');
-    return { row, points: curve.map(([k, own]) => [k, own.mean]), tips: curve.map(([k, own]) => [row.label, `any of ${k}: ${shown(own.mean, metric)} %`, between(own, metric) && `95 % interval ${between(own, metric)} %`].filter(Boolean)) };
-  }).filter(line => line.points.length);
-  if (!found.length) return;
-  const all = [...new Set(found.flatMap(line => line.points.map(point => point[0])))].sort((a, b) => a - b);
+  const names = { power: 'power law', beta_binomial: 'beta-binomial' };
+  const laws = Object.keys(names).filter(name => list(posture.rows).some(row => byNumber(object(object(row.laws)[name]).at).length > 1));
+  let law = laws[0] || '';
   const chart = h('div');
-  host.append(chart);
-  fluid(chart, width => {
-    const svg = lines({ width, lines: found, kind: 'log', name: 'breach at k', xTicks: all, xFormat: plain, yFormat: value => plain(100 * value), xLabel: 'attempts k', yLabel: 'answered at least once, %' });
+  const draw = width => {
+    const found = ranked(rows).map(row => {
+      const known = object(postureOf.get(row.id)), measured = byNumber(known.breach_at).length ? known.breach_at : row.breach_at;
+      const line = curveOfRow(row, byNumber(measured), (k, own) => `any of ${k}: ${shown(own.mean, share)} %`);
+      const fitted = object(object(known.laws)[law]), beyond = law ? byNumber(fitted.at).filter(([, own]) => isNumber(own.mean)) : [];
+      const last = beyond[beyond.length - 1];
+      return { ...line, reach: fitted.reach, beyond: beyond.map(([k, own]) => [k, own.mean]), beyondBand: beyond.map(([k, own]) => [k, own.low, own.high]),
+        beyondTip: last ? [row.label, `extrapolated by the ${names[law]}: any of ${last[0]}: ${shown(last[1].mean, share)} % ${between(last[1], share) && `(${between(last[1], share)})`}`,
+          isNumber(fitted.misfit) && `misses what was measured by up to ${shown(fitted.misfit, share)} points`] : [] };
+    }).filter(line => line.points.length);
+    if (!found.length) return [];
+    const ks = [...new Set(found.flatMap(line => [...line.points, ...line.beyond].map(point => point[0])))].sort((a, b) => a - b);
+    const ticksAt = ks.filter((_, i) => i % Math.ceil(ks.length / (width / 60)) === 0);
+    const svg = lines({ width, lines: found, kind: 'log', name: 'breach at k', xTicks: ticksAt, xFormat: plain, yFormat: percent, xLabel: 'attempts k',
+      yLabel: 'answered at least once, %', reach: law ? extent(found.map(line => line.reach).filter(isNumber))[0] : null });
     return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
-  });
+  };
+  if (laws.length) host.append(h('div', { class: 'controls screen' }, choice('beyond', [...laws.map(name => [name, names[name]]), ['', 'nothing']], law, value => { law = value; again(); })));
+  host.append(chart);
+  const again = fluid(chart, draw);
+}
+function drawSurvival(host) {
+  const kinds = { survival: 'conversations that held, %', hazard: 'chance that a turn breaks, %' };
+  let kind = 'survival';
+  const chart = h('div');
+  const draw = width => {
+    const found = ranked(rows).map(row => {
+      const turns = list(object(object(postureOf.get(row.id)).survival).turns);
+      const line = curveOfRow(row, turns.map(turn => [turn.turn, object(turn[kind])]), (at, own) => `turn ${at}: ${shown(own.mean, share)} %`);
+      return { ...line, tips: line.tips.map((tip, i) => [...tip, `${text(turns[i].breaches)} of ${text(turns[i].at_risk)} that were left broke`]) };
+    }).filter(line => line.points.length);
+    if (!found.length) return [];
+    const turns = [...new Set(found.flatMap(line => line.points.map(point => point[0])))].sort((a, b) => a - b);
+    const svg = lines({ width, lines: found, kind: 'linear', name: kinds[kind], xTicks: turns, xFormat: plain, yFormat: percent, xLabel: 'turn (1 is the plain request)', yLabel: kinds[kind] });
+    return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
+  };
+  host.append(h('div', { class: 'controls screen' }, choice('shown', [['survival', 'survival'], ['hazard', 'hazard']], kind, value => { kind = value; again(); })), chart);
+  const again = fluid(chart, draw);
 }
