@@ -135,8 +135,8 @@ def _until(row: Row) -> Cell:
         return Cell(MISSING)
     ratio = mapping(found, "ratio")
     times, low, high = (number(ratio.get(key)) for key in ("mean", "low", "high"))
-    small = "" if times is None else f"{'≥ ' if ratio.get('bound') else ''}{times:.3g} × SFT"
-    small += f" ({low:.2g} to {high:.2g})" if small and low is not None and high is not None else ""
+    span = "" if low is None or high is None else f" ({low:.2g}–{high:.2g})"
+    small = "" if times is None else f"{'≥ ' if ratio.get('bound') else ''}{times:.2g}× SFT{span}"
     return Cell(f"> {beyond:.0f}" if median is None else f"{median:.3g}", small, repr(median or beyond))
 
 

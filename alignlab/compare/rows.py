@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from alignlab.compare.conditions import Condition
-from alignlab.compare.content import PRIMARY, number
+from alignlab.compare.content import PRIMARY, mapping, number
 from alignlab.compare.intervals import mean_interval
 from alignlab.compare.runs import FAILED, INVALID, Run
 
@@ -165,32 +165,32 @@ def _strata(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
     }
 
 
-def _posture(run: Run, side: str) -> Mapping[str, Any]:
-    return _side(run, side).get("posture") or {}
+def _posture(run: Run, side: str, part: str) -> Mapping[str, Any]:
+    return mapping(mapping(_side(run, side), "posture"), part)
 
 
 def _attacks(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
     def value(attack: str, name: str) -> Callable[[Run], float | None]:
-        return lambda run: (((_posture(run, side).get("attacks") or {}).get(attack) or {}).get(name) or {}).get("mean")
+        return lambda run: mapping(mapping(_posture(run, side, "attacks"), attack), name).get("mean")
 
     kinds: dict[str, Any] = {}
     for run in runs.values():
-        kinds = {**(_posture(run, side).get("attacks") or {}), **kinds}
+        kinds = {**_posture(run, side, "attacks"), **kinds}
     return {
         attack: {
-            "seen": about.get("seen"),
+            "seen": mapping(kinds, attack).get("seen"),
             "breach": over(runs, value(attack, "breach")),
             "refusal": over(runs, value(attack, "refusal")),
         }
-        for attack, about in kinds.items()
+        for attack in kinds
     }
 
 
 def _breach_at(runs: Mapping[int, Run], side: str = "") -> dict[str, Any]:
     def value(k: str) -> Callable[[Run], float | None]:
-        return lambda run: ((_posture(run, side).get("breach_at") or {}).get(k) or {}).get("value")
+        return lambda run: mapping(_posture(run, side, "breach_at"), k).get("value")
 
-    return {k: over(runs, value(k)) for k in _names(_posture(run, side).get("breach_at") for run in runs.values())}
+    return {k: over(runs, value(k)) for k in _names(_posture(run, side, "breach_at") for run in runs.values())}
 
 
 def _flags(runs: Mapping[int, Run]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any
@@ -88,6 +89,7 @@ def comparison(betas: tuple[float, ...] = (0.03, 0.1, 0.3), examples: int = 24, 
         "matched_kl": _matched(learned),
         "frontier": _frontier(learned, betas),
         "tuning": _tuning(learned, draw),
+        "posture": _posture(rows),
         "examples": [_example(draw, i, rows) for i in range(examples)],
         "failures": [
             {
@@ -129,6 +131,9 @@ def hostile() -> dict[str, Any]:
         example |= {"prompt": bad, "kind": bad, "attack": bad}
         for reply in example["replies"]:
             reply |= {"text": f"viewer saw {bad}", "verdict": bad, "withheld": False, "scores": {bad: 1.0, "gold": 1.0}}
+    for row, bad in zip(content["posture"]["rows"], itertools.cycle(HOSTILE)):
+        row |= {"label": bad, "dominated_by": [bad], "wrapped_by": {bad: {"mean": 0.5}}}
+    content["posture"] |= {"answer": list(HOSTILE), "notes": list(HOSTILE), "faults": list(HOSTILE)}
     for key in ("title", "answer", "made", "version", "primary_label"):
         content[key] = f"{HOSTILE[1]}{HOSTILE[9]}"
     for key in ("notes", "commands", "shared"):
@@ -356,6 +361,41 @@ def _frontier(rows: list[dict[str, Any]], betas: tuple[float, ...]) -> dict[str,
         for name, target, a, b in (("ppo", "gold", 0.55, 0.25), ("dpo", "gold", 0.40, 0.19), ("ppo", "proxy", 0.6, 0.1))
     ]
     return {"points": points, "best_of": best, "fits": fits}
+
+
+def _posture(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What repeated attempts and turns say, in closed forms of the breach of each row."""
+    found = []
+    for row in rows:
+        rate = row["metrics"]["breach"]["mean"]
+
+        def share(at: float) -> dict[str, Any]:
+            return {"mean": at, "low": max(0.0, at - 0.05), "high": min(1.0, at + 0.05)}
+
+        def any_of(k: int, rate: float = rate) -> dict[str, Any]:
+            return share(1 - (1 - rate) ** (k**0.5))
+
+        turns = [{"turn": t, "survival": share((1 - rate / 2) ** t), "hazard": share(rate / 2)} for t in range(1, 7)]
+        law = {"at": {str(k): any_of(k) for k in (64, 256, 1024)}, "reach": 64, "misfit": 0.02}
+        pressed = {
+            "breach_at": {str(k): any_of(k) for k in (1, 4, 16, 64)},
+            "laws": {"power": law, "beta_binomial": law},
+            "survival": {"turns": [{**turn, "at_risk": 30, "breaches": 2} for turn in turns]},
+            "until": {"median": 2 / max(rate, 0.01), "ratio": {"mean": 3.0, "low": 2.0, "high": 4.5, "bound": False}},
+            "wrapped_by": {attack: share(0.1) for attack, _ in ATTACKS},
+            "dominated_by": [] if rate < 0.2 else [rows[0]["id"]],
+        }
+        over = {kind: row["metrics"].get(f"refusal_{kind}") for kind in ("lookalike", "benign", "wrapped")}
+        own = {key: row["metrics"].get(key) for key in ("breach", "breach_seen", "breach_held_out", "youden")}
+        who = {key: row[key] for key in ("id", "label", "control")}
+        found.append({**who, **own, "over": over, **({} if row["control"] else pressed)})
+    return {
+        "judge": {"names": ["desk"], "exact": True},
+        "rows": found,
+        "answer": ["At equal helpfulness one row leads.", "Expect it to answer a tenth of attacks."],
+        "notes": ["Attempts are independent."],
+        "faults": [],
+    }
 
 
 def _tuning(rows: list[dict[str, Any]], draw: random.Random) -> dict[str, Any]:

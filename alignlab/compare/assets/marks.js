@@ -39,7 +39,7 @@ function legend(found) {
       dim();
     },
     onpointerenter: () => dim(group), onpointerleave: () => dim(),
-  }, key(row), h('bdi', {}, clip(group, 28)))));
+  }, key(row), h('bdi', {}, clip(row.control ? row.label : group, 28)))));
 }
 // Labels beside points where there is room; a point without one has its tooltip.
 function label(svg, points, box, most = 16) {
