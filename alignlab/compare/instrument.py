@@ -104,7 +104,8 @@ def caveats(found: Mapping[str, Any]) -> list[str]:
     said = [f"Runs were judged by different judges ({', '.join(found['names'])}): do not compare their posture."]
     said = said if len(found["names"]) > 1 else []
     if found["exact"]:
-        return said
+        world = f"The judge ({' and '.join(found['names'])}) is exact since its world is made up"
+        return [*said, f"{world}: figures order methods there and promise nothing about real requests."]
     check = found["check"]
     named = " and ".join(found["names"])
     if not check:

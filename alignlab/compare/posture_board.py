@@ -79,7 +79,7 @@ def _columns(content: Content, rows: Sequence[Row]) -> list[Column]:
         meaning = f"Conversations without a breach through {turn} turns of pressure (Kaplan-Meier)."
         found.append(Column("holds", f"holds {turn} turns, %", meaning, lambda row: _held(row, turn), True))
     meaning = "Fall of breach over SFT, in points for each nat of KL; what drift bought."
-    found.append(Column("per_nat", "breach saved, points a nat", meaning, lambda row: _share(row.get("per_nat"), None)))
+    found.append(Column("per_nat", "breach saved, points a nat", meaning, _per_nat))
     return found
 
 
@@ -138,6 +138,12 @@ def _until(row: Row) -> Cell:
     span = "" if low is None or high is None else f" ({low:.2g}–{high:.2g})"
     small = "" if times is None else f"{'≥ ' if ratio.get('bound') else ''}{times:.2g}× SFT{span}"
     return Cell(f"> {beyond:.0f}" if median is None else f"{median:.3g}", small, repr(median or beyond))
+
+
+def _per_nat(row: Row) -> Cell:
+    """Where the KL is a bound from above, what a nat bought is one from below."""
+    found = _share(row.get("per_nat"), None)
+    return found._replace(text=f"≥ {found.text}") if row.get("kl_known") == "bound" and found.sort else found
 
 
 def _turns(row: Row) -> list[Mapping[str, Any]]:
