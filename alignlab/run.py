@@ -16,7 +16,7 @@ from alignlab.evaluation.summary import Summary
 from alignlab.launch.background import overlapped
 from alignlab.method import Output
 from alignlab.run_folder import Outcome, identity, replay, reply_rows, write, write_scorer
-from alignlab.stages import best_of
+from alignlab.stages import best_of, interpolated
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.attacked import Attacker
 from alignlab.stages.evaluated import Evaluator
@@ -93,9 +93,10 @@ def _aligned(graph: Graph, folder: Path, tracker: Tracker, began: float, overrid
         evaluate = Evaluator(graph, settings.evaluation)
         evaluated, baseline = evaluate(policy, settings.algo.name), evaluate(graph.sft, "SFT")
         attacks = attack(policy, settings.algo.name), attack(graph.sft, "SFT")
-        curve = best_of.curve(evaluate)
+        curve, mixed = best_of.curve(evaluate), interpolated.frontier(evaluate, policy, settings.algo.name)
     seconds = time.perf_counter() - began
-    outcome = Outcome(policy, evaluated, baseline, seconds, overrides, best_of.read(curve), *attacks, attack.seen)
+    curves = best_of.read(curve), interpolated.read(mixed)
+    outcome = Outcome(policy, evaluated, baseline, seconds, overrides, *curves, *attacks, attack.seen)
     summary = write(graph, folder, outcome)
     costs = read_result(folder / "result.json")["costs"]
     tracker.summary(

@@ -65,6 +65,8 @@ class Outcome:
     overrides: Sequence[str] = ()
     best_of: Mapping[str, Any] = field(default_factory=dict)
     """What picking the best of n replies of SFT is worth, by n."""
+    frontier: Sequence[Mapping[str, float]] = ()
+    """Drift and scores of the policy mixed with its reference, by rising weight."""
     attacked: Artefact | None = None
     attacked_baseline: Artefact | None = None
     """What both answered to attacks; None where there is nothing to attack."""
@@ -104,6 +106,7 @@ def write(graph: Graph, folder: Path, outcome: Outcome) -> Summary:
                 fingerprints=_fingerprints(graph, outcome),
                 run=identity(graph.settings) | _selected(outcome.policy),
                 best_of=outcome.best_of,
+                frontier=outcome.frontier,
                 posture=posture(graph, samples, attacked),
                 sft_posture=counts(sft_samples, sft_attacked),
                 about=about(graph, outcome.overrides, joined),

@@ -20,6 +20,7 @@ TINY = (
     "evaluation.prompts=20",
     "evaluation.goals=4",
     "evaluation.attempts=2",
+    "evaluation.frontier=0",
     "evaluation.posture.harmless=2",
     "evaluation.posture.turns=2",
     "evaluation.show=1",

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from alignlab.compare import blocks, frontiers, readings
+from alignlab.compare.conditions import Condition
+from alignlab.compare.content import listed, number
 from alignlab.compare.drift import curves, points
 from alignlab.compare.frontiers import Points
 from alignlab.compare.intervals import mean_interval
@@ -30,7 +32,30 @@ def matched_kl(pools: Sequence[Pool], primary: str) -> dict[str, Any] | None:
         found = {label: by_seed for label, by_seed in found.items() if by_seed}
         if len(found) > 1:
             return _table(found, f"Among rows of {pool.label}: " if len(pools) > 1 else "")
+    return _interpolated(pools, primary)
+
+
+def _interpolated(pools: Sequence[Pool], primary: str) -> dict[str, Any] | None:
+    """The same along the curves that each policy gives by being mixed with SFT, where no prices of KL were trained."""
+    for pool in pools:
+        found = {row.label: _mixed(row, primary) for row in pool.rows}
+        found = {label: by_seed for label, by_seed in found.items() if by_seed}
+        if len(found) > 1:
+            where = f"among rows of {pool.label}, " if len(pools) > 1 else ""
+            return _table(found, f"Along mixtures of each policy with SFT (DeRa), {where}not by training anew: ")
     return None
+
+
+def _mixed(row: Condition, primary: str) -> dict[int, Points]:
+    """(KL, gain) by seed along the mixtures; the first point is SFT, whose score is taken from all others."""
+    found = {}
+    for seed, run in row.runs.items():
+        told = [(number(each.get("kl")), number(each.get(primary))) for each in listed(run.result, "frontier")]
+        known = [(max(kl, 0.0), score) for kl, score in told if kl is not None and score is not None]
+        if len(known) > 1 and len(known) == len(told):
+            start = known[0][1]
+            found[seed] = ([kl for kl, _ in known], [score - start for _, score in known])
+    return found
 
 
 def _by_seed(known: Sequence[tuple[int, float, float]]) -> dict[int, Points]:

@@ -47,6 +47,12 @@ class EvaluationConfig:
     best_of: int | None = param(
         None, "Replies of SFT to a request for the curve of best-of-n; null: 64 where the true score is known.", low=0
     )
+    frontier: int | None = param(
+        None,
+        "Requests on which the policy is mixed with its reference, which draws its frontier; null: 100 where "
+        "the true score is known.",
+        low=0,
+    )
     posture: PostureConfig = field(default_factory=PostureConfig)
     split: str = "evaluation"
     """Which requests: evaluation, or validation, on which settings are chosen."""

@@ -27,6 +27,7 @@ def result(
     fingerprints: Mapping[str, str] | None = None,
     run: Mapping[str, Any] | None = None,
     best_of: Mapping[str, Any] | None = None,
+    frontier: Sequence[Mapping[str, float]] = (),
     posture: Mapping[str, Any] | None = None,
     sft_posture: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
@@ -36,8 +37,9 @@ def result(
     `costs`: labels, sampled tokens, FLOPs, seconds, …; `budget`: axis, limit and what was used;
     `conventions`: what the method's name hides elsewhere;
     `fingerprints`: hashes of data, code, configuration; `run`: method, preset, seeds; `best_of`: gains of the best of
-    n replies of SFT, by n; `posture`: its judge, and counts of `evaluation.posture`; `sft_posture`: those of SFT;
-    `about`: command, resolved settings, versions, equation, how KL is known.
+    n replies of SFT, by n; `frontier`: drift and scores of the policy mixed with SFT, by weight; `posture`: its judge,
+    and counts of `evaluation.posture`; `sft_posture`: those of SFT; `about`: command, resolved settings, versions,
+    equation, how KL is known.
     """
     return {
         "schema": SCHEMA,
@@ -56,6 +58,7 @@ def result(
         "conventions": dict(conventions or {}),
         "fingerprints": dict(fingerprints or {}),
         "best_of": dict(best_of or {}),
+        "frontier": [dict(point) for point in frontier],
         "about": dict(about or {}),
     }
 
