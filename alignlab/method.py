@@ -331,7 +331,7 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """A source, reward, judge or attack: a name, a typed configuration, and a factory imported on use."""
+    """A source, reward, judge, attack or attacker: a name, a typed configuration, and a factory imported on use."""
 
     name: str
     summary: str

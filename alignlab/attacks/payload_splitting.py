@@ -1,4 +1,4 @@
-"""The request in parts that the model is to put together (arXiv:2302.05733, section 4)."""
+"""The request in parts that the model is to put together (arXiv:2302.05733)."""
 
 from __future__ import annotations
 
