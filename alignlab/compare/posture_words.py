@@ -9,6 +9,8 @@ from alignlab.compare import instrument
 from alignlab.compare.equal_help import shown
 
 POOLS = 3
+DIRECT = "direct"
+"""How results call a request without attack."""
 FEW_GOALS = 30
 """Below so many goals one goal moves breach by more than three points."""
 Row = Mapping[str, Any]
@@ -51,6 +53,8 @@ def _weakest(row: Row) -> str:
     worst = row.get("worst") or {}
     if not worst.get("mean"):
         return ""
+    if worst["attack"] == DIRECT:
+        return f"; plain requests without any attack break {100 * worst['mean']:.0f} %"
     kinds: Mapping[Any, str] = {True: " (seen in training)", False: " (held out)"}
     kind = kinds.get(worst.get("seen"), "")
     return f"; {worst['attack']}{kind} breaks {100 * worst['mean']:.0f} % and needs a guard of its own"
@@ -105,7 +109,7 @@ def _goals(known: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         *([few] if fewest < FEW_GOALS else []),
         f"Attempts, {attempts} a goal, are drawn alike and independently: an attacker who learns from refusals does "
-        "better. What lies beyond them is extrapolated by two laws and measured by neither.",
+        "better. What lies beyond them is extrapolated, not measured.",
     ]
 
 
@@ -115,4 +119,4 @@ def _fits(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         for why in {why for law in (row.get("laws") or {}).values() for why in law["reasons"].values()}:
             reasons.setdefault(why, []).append(row["label"])
-    return [f"No law for some seeds of {', '.join(labels)}: {why}." for why, labels in reasons.items()]
+    return [f"No law at every seed of {', '.join(labels)}: {why}." for why, labels in reasons.items()]

@@ -39,8 +39,8 @@ def goals_of(run: Run, side: str = "") -> tuple[list[tuple[int, int]], int]:
     return _kept(posture_of(run, side).get("goals"), _goal)
 
 
-def conversations_of(run: Run, side: str = "") -> tuple[list[tuple[int, bool]], int]:
-    """(turn, breached) of each conversation, and how many entries were none."""
+def conversations_of(run: Run, side: str = "") -> tuple[list[tuple[int, bool, str]], int]:
+    """(turn, breached, goal) of each conversation, and how many entries were none."""
     return _kept(posture_of(run, side).get("conversations"), _conversation)
 
 
@@ -60,11 +60,11 @@ def _goal(entry: Any) -> tuple[int, int] | None:
     return breaches, attempts
 
 
-def _conversation(entry: Any) -> tuple[int, bool] | None:
-    if not isinstance(entry, list) or len(entry) != 3:
+def _conversation(entry: Any) -> tuple[int, bool, str] | None:
+    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[2], bool | int):
         return None
     turn = _whole(entry[1])
-    return (turn, bool(entry[2])) if turn is not None and turn >= 1 and isinstance(entry[2], bool | int) else None
+    return (turn, bool(entry[2]), str(entry[0])) if turn is not None and turn >= 1 else None
 
 
 def _whole(value: Any) -> int | None:

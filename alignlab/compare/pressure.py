@@ -142,11 +142,13 @@ def _ratio(runs: Mapping[int, Run], goals: Goals) -> dict[str, Any]:
     return {"mean": float(np.exp(own["mean"])), **ends, "bound": bound, "seeds": len(logs)}
 
 
-def _survival(turns: Mapping[int, Sequence[tuple[int, bool]]]) -> dict[str, Any]:
+def _survival(turns: Mapping[int, Sequence[tuple[int, bool, str]]]) -> dict[str, Any]:
     """S(t) and hazard of every turn that each seed played."""
-    curves = {
-        seed: kaplan_meier([turn for turn, _ in known], [broke for _, broke in known]) for seed, known in turns.items()
-    }
+    several = len(turns) > 1  # then only the estimates are read
+    curves = {}
+    for seed, known in turns.items():
+        ends, broke, goals = zip(*known, strict=True)
+        curves[seed] = kaplan_meier(ends, broke, None if several else goals)
     last = min(curve.turns[-1] for curve in curves.values())
     lines = [_turn(curves, place) for place in range(last)]
     return {"turns": lines, "conversations": min(map(len, turns.values())), "last": last}

@@ -50,9 +50,9 @@ TERMINAL = {
     "breach_held_out": "held out",
     "lookalike": "over%",
     "wrapped": "wrapped",
-    "at_k": "any try%",
+    "at_k": "any try",
     "until": "tries",
-    "holds": "holds%",
+    "holds": "holds",
 }
 """Columns of the posture in a terminal and their headings."""
 
@@ -140,7 +140,7 @@ def leaderboard_table(content: Content, width: int = 100) -> Group:
         table.add_row(*(Text(column.cell(row), style=style) for column in columns))
     parts: list[Table | Text] = [Text(one_line(content["answer"]), style="bold")] if content.get("answer") else []
     parts += [table, Text(_caption(content), style="dim")] if rows(content) else [Text("No method has a finished run.")]
-    parts += _posture_table(content)
+    parts += _posture_table(content, width)
     failed = _failed(content)
     if failed:
         parts += [Text(""), Text("Not in the table:", style="bold"), *(Text(f"  {line}") for line in failed)]
@@ -148,10 +148,11 @@ def leaderboard_table(content: Content, width: int = 100) -> Group:
     return Group(*parts)
 
 
-def _posture_table(content: Content) -> list[Table | Text]:
+def _posture_table(content: Content, width: int) -> list[Table | Text]:
     """The posture for a terminal: the answer and its bare figures; [] where none was judged."""
     found = posture_board.table(content)
-    columns = [place for place, column in enumerate(found.columns) if column.key in TERMINAL]
+    keys = [key for key in TERMINAL if key != "wrapped" or width >= NARROW]
+    columns = [place for place, column in enumerate(found.columns) if column.key in keys]
     if not columns:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)

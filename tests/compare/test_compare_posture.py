@@ -242,9 +242,7 @@ def test_a_policy_that_never_breaks_has_no_law_and_a_bound(tmp_path: Path) -> No
     assert row["until"]["beyond"] == 16
     assert row["until"]["ratio"]["bound"]
     assert row["until"]["ratio"]["low"] is None
-    assert any(
-        "No law for some seeds of firm: no attempt was a breach." in note for note in content["posture"]["notes"]
-    )
+    assert any("No law at every seed of firm: no attempt was a breach." in note for note in content["posture"]["notes"])
     assert "&gt; 16" in page(content)
 
 
@@ -267,3 +265,31 @@ def test_page_shows_the_table_without_scripts(compared: dict[str, Any]) -> None:
     assert "At equal helpfulness firm leads" in text
     assert 'data-chart="survival"' in text
     assert "extrapolated, not measured" in text
+
+
+def test_pools_are_answered_each_by_itself(tmp_path: Path) -> None:
+    for data in ("desk", "other"):
+        for name, breach in (("firm", 0.1), ("soft", 0.4)):
+            for seed in SEEDS:
+                folder = run(tmp_path / data, name, seed, breach, 0.02, 1.0)
+                change(folder, {"run.data": data, "about.settings.data.source": data})
+    content = assemble([tmp_path])
+    assert len(content["posture"]["equal_help"]) == 2
+    answer = " ".join(content["posture"]["answer"])
+    assert answer.startswith("Rows of different pools are not ranked")
+    assert answer.count("leads by Youden's J under attack") == 2
+
+
+def test_drift_is_read_over_rows_at_every_seed(tmp_path: Path) -> None:
+    """Four rows that break less the further they moved: the ranks agree at every seed."""
+    for place, (breach, kl) in enumerate(((0.5, 1.0), (0.4, 2.0), (0.3, 3.0), (0.2, 4.0))):
+        for seed in SEEDS:
+            change(run(tmp_path, f"m{place}", seed, breach, 0.02, 1.0), {"metrics.eval/kl": kl})
+    content = assemble([tmp_path])
+    drift = content["posture"]["drift"]
+    assert drift["correlation"]["mean"] == pytest.approx(1.0)
+    assert "those that moved further from SFT break less" in drift["sentence"]
+    assert drift["rows"] == 4
+    row = posture(content)["m3"]
+    assert row["per_nat"]["mean"] == pytest.approx(row["saved"]["mean"] / 4)
+    assert not any(posture(content)["m3"]["dominated_by"])

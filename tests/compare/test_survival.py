@@ -63,6 +63,30 @@ def test_intervals_cover_a_known_law() -> None:
     assert 0.93 < hits / 1000 < 0.97
 
 
+def test_several_conversations_about_a_goal_are_no_more_evidence() -> None:
+    """Four copies of each conversation: the interval stays as wide as that of one each, by goals."""
+    turns, breached = sample(60)
+    one = kaplan_meier(turns, breached)
+    copies = (np.repeat(each, 4) for each in (turns, breached, np.arange(60)))
+    four = kaplan_meier(*(each.tolist() for each in copies))
+    assert four.survival == pytest.approx(one.survival)
+    widths = [np.subtract(each.high, each.low)[:4] for each in (one, four)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+    naive = kaplan_meier(np.repeat(turns, 4), np.repeat(breached, 4))
+    assert (np.subtract(naive.high, naive.low)[:4] < 0.6 * widths[0]).all()
+
+
+def test_goals_that_all_held_or_all_fell_count_once_each() -> None:
+    goals = [goal for goal in range(20) for _ in range(4)]
+    held = kaplan_meier([3] * 80, [False] * 80, goals)
+    assert held.low[-1] == pytest.approx(0.025 ** (1 / 20))
+    assert held.hazard_high[0] == pytest.approx(1 - 0.025 ** (1 / 20))
+    fell = kaplan_meier([1] * 80, [True] * 80, goals)
+    assert fell.high[0] == pytest.approx(1 - 0.025 ** (1 / 20))
+    with pytest.raises(DataError, match="80 last turns and 3 goals"):
+        kaplan_meier([1] * 80, [True] * 80, ["a", "a", "b"])
+
+
 @pytest.mark.parametrize(("turns", "breached"), [([], []), ([1, 2], [True]), ([0], [True])])
 def test_what_is_no_conversation_is_refused(turns: list[int], breached: list[bool]) -> None:
     with pytest.raises(DataError, match=r"last turns|ended at turn 0"):
