@@ -3,6 +3,12 @@ const posture = object(content.posture), postureOf = new Map(list(posture.rows).
 const share = { key: 'share', label: 'share', form: 'percent', digits: 1 };
 const percent = value => plain(100 * value);
 const unitOf = found => found.unit ? `over ${found.unit} of one run` : '';
+// The interval of a figure: over seeds, and where the row has one run only, over its requests.
+function spanOf(row, name) {
+  const own = figure(row, name), known = object(postureOf.get(row.id));
+  const single = object(name === 'breach' ? known.breach : object(known.over)[name.replace('refusal_', '')]);
+  return isNumber(own.low) && own.low !== own.high ? own : single;
+}
 function drawPosture(host) {
   const sides = ['refusal_lookalike', 'refusal_benign', 'refusal_wrapped'].filter(key => rows.some(row => mean(row, key) !== null && mean(row, 'breach') !== null));
   if (!sides.length) return;
@@ -11,10 +17,10 @@ function drawPosture(host) {
   const chart = h('div');
   const draw = width => {
     const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => mean(row, side) !== null && mean(row, 'breach') !== null && (controls || !row.control));
-    const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: figure(row, side), ySpan: figure(row, 'breach'),
+    const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: spanOf(row, side), ySpan: spanOf(row, 'breach'),
       hollow: list(object(postureOf.get(row.id)).dominated_by).length > 0,
-      lines: [row.label, dominators(row), `breach ${shown(mean(row, 'breach'), breach)} % ${between(figure(row, 'breach'), breach) && `(${between(figure(row, 'breach'), breach)})`}`,
-        `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(figure(row, side), metric) && `(${between(figure(row, side), metric)})`}`].filter(Boolean) }));
+      lines: [row.label, dominators(row), `breach ${shown(mean(row, 'breach'), breach)} % ${between(spanOf(row, 'breach'), breach) && `(${between(spanOf(row, 'breach'), breach)})`}`,
+        `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(spanOf(row, side), metric) && `(${between(spanOf(row, side), metric)})`}`].filter(Boolean) }));
     const starts = controls && byId.has('sft') ? null : found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
     return [legend(found), scatter({ width, points, name: 'breach against over-refusal', height: Math.max(340, Math.min(440, width * 0.8)),
       xs: [0, 0.1, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
