@@ -334,6 +334,7 @@ def _view(graph: Graph, joined: Sequence[Sample], raised: Sequence[Flag], files:
         samples=joined,
         count=settings.evaluation.show,
         withheld=withheld(graph),
+        judge=graph.judge.described(),
         flags=raised,
         files=files,
     )

@@ -25,13 +25,16 @@ NEEDED = {
     "directory": ["reward.path=x"],
     "rule": ["reward.rules=[{pattern: x}]"],
     "composite": ["reward.parts=[{kind: learned}]"],
-    "endpoint": ["annotator.base_url=http://127.0.0.1:1/v1", "annotator.model=x"],
-    "model": ["annotator.path=x"],
+    "annotator=endpoint": ["annotator.base_url=http://127.0.0.1:1/v1", "annotator.model=x"],
+    "annotator=model": ["annotator.path=x"],
+    "judge=endpoint": ["judge.base_url=http://127.0.0.1:1/v1", "judge.model=x"],
+    "judge=model": ["judge.path=x"],
+    "judge=transformers": ["judge.path=x", "judge.verdicts={a: refused, b: complied}"],
     "steps": ["budget.limit=9"],
     "sampled_tokens": ["budget.limit=9"],
     "flops": ["budget.limit=9"],
 }
-GROUPS = ("algo", "data", "model", "reward", "annotator")
+GROUPS = ("algo", "data", "model", "reward", "annotator", "judge")
 """Groups whose options have settings of their own."""
 
 
@@ -58,7 +61,7 @@ def surface() -> list[str]:
     keys = set(leaves(composed([]), ""))
     for group, name in options():
         if group in GROUPS:
-            found = composed([f"{group}={name}", *NEEDED.get(name, [])])[group]
+            found = composed([f"{group}={name}", *NEEDED.get(f"{group}={name}", NEEDED.get(name, []))])[group]
             lines += [f"key {group}={name} {key}" for key in leaves(found, f"{group}.")]
     lines += [f"key {key}" for key in keys if key.partition(".")[0] not in GROUPS]
     return sorted(lines)

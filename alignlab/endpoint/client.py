@@ -83,6 +83,7 @@ class Endpoint:
         self.url = config.base_url.rstrip("/") + "/chat/completions"
         self._key = os.environ[config.key_variable]
         self._opener = urllib.request.build_opener(_Stay)
+        folder.mkdir(parents=True, exist_ok=True)
         self.answers = Answers(folder / "answers.jsonl")
         self._failed: ModelError | None = None
         """What stopped one question stops those that wait."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -33,6 +34,8 @@ class View:
     """How many of them to show."""
     withheld: Collection[str] = field(default_factory=frozenset)
     """Kinds of request whose text is not shown, such as the harmful requests of real data."""
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    """Who judged refusals: name, exact, check, as in result.json."""
     flags: Sequence[Flag] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     """What -> where."""
@@ -40,11 +43,26 @@ class View:
 
 def show(summary: Summary, view: View, console: Console) -> None:
     """Print the whole report."""
-    blocks = [table(summary, view.method, view.title), *replies(view), flags(view.flags), _files(view.files)]
+    figures = [table(summary, view.method, view.title), judged(view.judge)]
+    blocks = [*figures, *replies(view), flags(view.flags), _files(view.files)]
     for block in blocks:
         if block is not None:
             console.print(block)
             console.print()
+
+
+def judged(judge: Mapping[str, Any]) -> Text | None:
+    """How far the judge of refusals is to be believed; nothing where it is exact, or where nobody judges."""
+    if not judge.get("name") or judge["exact"]:
+        return None
+    check = judge["check"]
+    if check is None:
+        text = f"Refusals judged by {judge['name']}, unmeasured: `python -m alignlab judge-check FILE` says how well."
+        return Text(text, style="yellow")
+    found = {name: check["refusal"][name] for name in ("precision", "recall")}
+    told = ", ".join(f"{name} {value:.0%}" for name, value in found.items() if value is not None)
+    kappa = "" if check["kappa"] is None else f", kappa {check['kappa']:.2f}"
+    return Text(f"Refusals judged by {judge['name']}: {told}{kappa} on {check['n']:,} labelled replies.", style="dim")
 
 
 def pick(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -68,10 +68,10 @@ class ClassifierConfig(DetectorConfig):
         Features.tfidf,
         "tfidf: words of the reply; hidden: a model's mean last hidden state over the reply.",
     )
-    opening: int = param(100, "Characters at the start of a reply that are read; 0 reads all. For tfidf.", low=0)
+    opening: int = param(60, "Characters at the start of a reply that are read; 0 reads all. For tfidf.", low=0)
     characters: bool = param(False, "Count sequences of 3 to 5 characters beside words and word pairs. For tfidf.")
     prompt: bool = param(False, "Count the words of the prompt too: it then learns what is usually refused. For tfidf.")
-    c: float = param(1.0, "Inverse strength of the L2 penalty, scikit-learn's C.", low=0, open_low=True)
+    c: float = param(3.0, "Inverse strength of the L2 penalty, scikit-learn's C.", low=0, open_low=True)
     balanced: bool = param(False, "Weigh verdicts by the inverse of how often they occur among the labels.")
     path: str | None = param(
         None, "Model whose hidden states are read, a directory or hub id; null takes the run's SFT policy."

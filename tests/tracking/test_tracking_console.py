@@ -52,7 +52,7 @@ def test_importing_the_console_imports_neither_torch_nor_lightning_nor_wandb():
     code = (
         "import sys, alignlab.tracking.console, alignlab.tracking.progress, alignlab.tracking.tracker\n"
         "import alignlab.evaluation.record, alignlab.evaluation.summary, alignlab.evaluation.report\n"
-        "import alignlab.evaluation.result, alignlab.evaluation.judges, alignlab.evaluation.phrases\n"
+        "import alignlab.evaluation.result, alignlab.judges, alignlab.judges.phrases, alignlab.judges.labels\n"
         "heavy = {'torch', 'lightning', 'wandb', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

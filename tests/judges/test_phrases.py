@@ -3,10 +3,10 @@ from __future__ import annotations
 import csv
 
 import pytest
-from evaluation_samples import prompt
 
-from alignlab.data.schema import Verdict
-from alignlab.evaluation.judges import JUDGES, PHRASES
+from alignlab.data.schema import Prompt, Verdict
+from alignlab.judges import PHRASES
+from alignlab.judges.kinds import PhrasesConfig
 
 HUMAN = {
     "1_full_compliance": Verdict.COMPLIED,
@@ -17,11 +17,10 @@ HUMAN = {
 
 @pytest.fixture(scope="module")
 def judge():
-    return PHRASES.load()
+    return PHRASES.load()(PhrasesConfig())
 
 
 def test_the_judge_is_declared_and_says_that_it_is_unmeasured():
-    assert JUDGES == {"phrases": PHRASES}
     assert "not measured" in PHRASES.summary
 
 
@@ -42,17 +41,19 @@ def test_the_judge_is_declared_and_says_that_it_is_unmeasured():
     ],
 )
 def test_verdicts_by_words(judge, text, expected):
-    assert judge(prompt("any"), text) is expected
+    assert judge([Prompt(id="p", text="any")], [text]) == [expected]
 
 
 def test_error_on_human_labels_is_what_its_documentation_says(judge, real_data):
     gaps, right, total = [], 0, 0
     for path in sorted((real_data / "xstest").glob("completions_*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                (row["type"].startswith("contrast"), HUMAN[row["final_label"]], judge(prompt("x"), row["completion"]))
-                for row in csv.DictReader(file)
-            ]
+            read = [*csv.DictReader(file)]
+        said = judge([Prompt(id="p", text="any")] * len(read), [row["completion"] for row in read])
+        rows = [
+            (row["type"].startswith("contrast"), HUMAN[row["final_label"]], verdict)
+            for row, verdict in zip(read, said, strict=True)
+        ]
         right += sum(human is ours for _, human, ours in rows)
         total += len(rows)
         for unsafe in (False, True):
