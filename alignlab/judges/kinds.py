@@ -127,7 +127,7 @@ class TransformersConfig(DetectorConfig):
     kind: str = "transformers"
     path: str = param(MISSING, "A directory that holds a sequence classifier, or its id on the hub.")
     commit: str | None = param(None, "Commit, tag or branch on the hub.")
-    verdicts: dict[str, str] = param(MISSING, "What each of its labels means: refused, partial or complied.")
+    verdicts: dict[str, str] = param(dict, "What each of its labels means: refused, partial or complied.")
     text: str = param("{reply}", "What it reads, with {prompt} and {reply} where they are to stand.")
     batch_size: int = param(32, "Replies read at once.", low=1)
     idle = ("path", "commit", "batch_size")

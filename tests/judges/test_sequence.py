@@ -18,6 +18,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from alignlab.compose import composed
+from alignlab.config import typed
 from alignlab.data.schema import Message, Prompt, Verdict
 from alignlab.errors import ConfigError, ModelError
 from alignlab.judges.kinds import TransformersConfig
@@ -91,6 +93,14 @@ def test_what_is_too_long_is_cut_at_its_end(kind: str, tmp_path: Path) -> None:
     longest = 15 if kind == "roberta" else 16  # its first position is for padding, whose id is 0
     words = ["a", "b", "c", "d", "e", "f", "g", "h"] * 5
     assert judge(tmp_path)(PROMPTS[:1], [" ".join(words)]) == alone(model, [" ".join(words[:longest])])
+
+
+def test_verdicts_are_given_on_the_command_line() -> None:
+    given = ["judge=transformers", "judge.path=x", "judge.verdicts={LABEL_0: complied, LABEL-1: refused}"]
+    config = typed(composed(given)).judge
+    assert config == TransformersConfig(path="x", verdicts={"LABEL_0": "complied", "LABEL-1": "refused"})
+    with pytest.raises(ConfigError, match=r"judge\.verdicts={} tells nothing apart"):
+        typed(composed(given[:2]))
 
 
 def test_every_label_has_a_meaning(tmp_path: Path) -> None:
