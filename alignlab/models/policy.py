@@ -1,8 +1,8 @@
 """A causal language model seen as a policy: prompts in, log-probabilities of completions out.
 
 The one place where log-probabilities of completions are computed for training. Rows are right padded, so under
-causal attention nothing that is read can depend on padding, and no attention mask is passed. The head runs on
-completion positions only.
+causal attention nothing that is read can depend on padding, and no attention mask is passed. Completions of one prompt
+share one pass over it where the model takes a mask for that (`shared`). The head runs on completion positions only.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import DataError
+from alignlab.models.shared import lay_out, probe, states
 from alignlab.numerics.logps import upcast
 from alignlab.work import passed
 
+NO_HEAD = "its logits are more than a head over hidden states"
 CHUNK_ELEMENTS = 1 << 25
 """Logits held at once; above this the head runs in recomputed chunks."""
 
@@ -42,6 +44,8 @@ class Policy(nn.Module):
         super().__init__()
         self.model = model
         self.separable = _head_is_separable(model)
+        self.apart = probe(model.base_model, model.config.get_text_config().vocab_size) if self.separable else NO_HEAD
+        """Why completions of one prompt run with a copy of it each; '' where they share it."""
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +95,13 @@ class Policy(nn.Module):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
         counted = sequences.attention & mask.any(-1, keepdim=True)  # rows without a completion are asked nothing
         if self.separable:
-            return self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]], self.model.get_output_embeddings()
+            layout = None if self.apart else lay_out(sequences)
+            if layout is None:
+                hidden = self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]]
+            else:
+                passed(self.model, counted)  # as rows of their own: what a method costs is no matter of how it runs
+                hidden = states(self.model.base_model, layout)[layout.place[:, :-1][mask[:, 1:]]]
+            return hidden, self.model.get_output_embeddings()
         passed(self.model, counted)
         logits = self.model(input_ids=sequences.ids, use_cache=False).logits
         return logits[:, :-1][mask[:, 1:]], nn.Identity()

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from alignlab.data.batch import Sequences
 from alignlab.errors import ModelError
 from alignlab.models.load import without_dropout
+from alignlab.models.shared import lay_out, probe, states
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.masked import last_index
 from alignlab.work import passed, plays
@@ -28,6 +29,8 @@ class Scorer(nn.Module):
         super().__init__()
         self.model = model
         self.head = _find_head(model)
+        self.apart = probe(model.base_model, model.config.get_text_config().vocab_size)
+        """Why completions of one prompt run with a copy of it each; '' where they share it."""
         plays(model, "reward")
 
     @property
@@ -51,10 +54,15 @@ class Scorer(nn.Module):
         """
         sequences.check_right_padded()
         passed(self.model, sequences.attention)
-        hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
+        layout = None if self.apart else lay_out(sequences)
+        if layout is None:
+            hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
+        else:
+            hidden = states(self.model.base_model, layout)
         bias = None if self.head.bias is None else upcast(self.head.bias)
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(upcast(hidden), upcast(self.head.weight), bias).squeeze(-1)
+            values = nn.functional.linear(upcast(hidden), upcast(self.head.weight), bias).squeeze(-1)
+        return values if layout is None else values[layout.place]
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Score of each row, read at its last completion token, shifted and scaled: (B,)."""

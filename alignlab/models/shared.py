@@ -1,0 +1,154 @@
+"""One pass over each prompt for all its completions: rows of a group are laid out behind one copy of their prompt.
+
+    prompt  completion 1  completion 2  …
+
+A token sees its prompt and the tokens of its own completion before it, at the positions it has in a row of its own,
+so that hidden states are those of separate rows up to rounding. Tree attention of this kind is exact for every
+model that takes a mask and positions; `probe` asks the model itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from alignlab.data.batch import Sequences
+
+WORTH = 0.85
+"""Rows are laid out together where that leaves at most this share of the tokens, padding included."""
+CELLS = 1 << 26
+"""Largest mask, in elements; above it rows stay apart."""
+_SEED = 0x9E3779B97F4A7C15
+
+
+class Layout(NamedTuple):
+    """Groups of completions behind their prompts, right padded."""
+
+    ids: Tensor
+    """(G, L) long."""
+    positions: Tensor
+    """(G, L) long: the position of each token in a row of its own."""
+    segment: Tensor
+    """(G, L) long: 0 in the prompt, k in the k-th completion, -1 on padding."""
+    place: Tensor
+    """(B, T) long: where each token of the separate rows is, in the flattened (G L); 0 on padding."""
+
+    def visible(self) -> Tensor:
+        """Which tokens each token sees, (G, 1, L, L) bool; padding sees itself."""
+        own, length = self.segment, self.segment.shape[1]
+        before = torch.ones(length, length, dtype=torch.bool, device=own.device).tril()
+        same = (own[:, :, None] == own[:, None, :]) | (own == 0)[:, None, :]
+        return (same & before)[:, None]
+
+
+def lay_out(sequences: Sequences) -> Layout | None:
+    """The layout of right-padded rows, or None where too few share a prompt for it to be worth while.
+
+    Rows are put together by their prompts wherever they stand in the batch; ids are compared, not only hashed.
+    """
+    ids, real, reply = sequences
+    rows, width = ids.shape
+    prompt = real & ~reply
+    lengths, replies = prompt.sum(-1), reply.sum(-1)
+    group, first = _groups(ids, prompt)
+    count = len(first)
+    if count == rows:
+        return None
+    starts = _offsets(group, replies)
+    totals = lengths[first].scatter_add(0, group, replies)
+    longest = int(totals.max())
+    if count * longest > WORTH * rows * width or count * longest**2 > CELLS:
+        return None
+    member = _numbers(group)
+    column = torch.arange(width, device=ids.device)
+    inside = torch.where(reply, starts[:, None] + column, column)
+    place = torch.where(real, group[:, None] * longest + inside, 0)
+    flat, own = place[real], torch.where(reply, (member + 1)[:, None], 0)
+    laid, positions = ids.new_zeros(count * longest), ids.new_zeros(count * longest)
+    segment = ids.new_full((count * longest,), -1)
+    laid[flat], positions[flat], segment[flat] = ids[real], column.expand(rows, width)[real], own[real]
+    grid = (count, longest)
+    return Layout(laid.view(grid), positions.view(grid), segment.view(grid), place)
+
+
+def _groups(ids: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+    """Group of each row by its prompt, (B,), and the first row of each group, (G,); alone where hashes collide."""
+    weights = _weights(ids.shape[1], ids.device)
+    code = ((ids + 1) * weights * prompt).sum(-1)
+    _, group = torch.unique(code, return_inverse=True)
+    numbers = torch.arange(len(ids), device=ids.device)
+    first = numbers.new_full((int(group.max()) + 1,), len(ids)).scatter_reduce(0, group, numbers, "amin")
+    kept = first[group]
+    same = ((ids == ids[kept]) | ~prompt).all(-1) & (prompt == prompt[kept]).all(-1)
+    if not bool(same.all()):
+        return numbers, numbers
+    return group, first
+
+
+def _weights(width: int, device: torch.device) -> Tensor:
+    """Fixed odd multipliers, one a column; sums wrap around as 64-bit integers do."""
+    steps = torch.arange(1, width + 1, device=device) * (_SEED - (1 << 64))
+    steps = (steps ^ (steps >> 29)) * 0x2545F4914F6CDD1D
+    return (steps ^ (steps >> 32)) | 1
+
+
+def _numbers(group: Tensor) -> Tensor:
+    """How many rows of its group stand before each row, (B,)."""
+    return _before(group, torch.ones_like(group))
+
+
+def _offsets(group: Tensor, replies: Tensor) -> Tensor:
+    """Completion tokens of its group before each row, (B,): how far its own are moved to the right."""
+    return _before(group, replies)
+
+
+def _before(group: Tensor, amount: Tensor) -> Tensor:
+    """Sum of `amount` over earlier rows of the same group, (B,)."""
+    order = torch.argsort(group, stable=True)
+    earlier = amount[order].cumsum(0) - amount[order]
+    found = torch.empty_like(earlier)
+    found[order] = earlier
+    least = found.new_full((len(group),), torch.iinfo(found.dtype).max).scatter_reduce(0, group, found, "amin")
+    return found - least[group]
+
+
+def states(model: nn.Module, layout: Layout) -> Tensor:
+    """Last hidden states of the laid-out groups, flattened: (G L, H)."""
+    mask = layout.visible()
+    if getattr(model.config, "_attn_implementation", "") != "sdpa":
+        dtype = next(model.parameters()).dtype
+        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+    found: Any = model(input_ids=layout.ids, attention_mask=mask, position_ids=layout.positions, use_cache=False)
+    hidden: Tensor = found.last_hidden_state
+    return hidden.flatten(0, 1)
+
+
+@torch.no_grad()
+def probe(model: nn.Module, vocabulary: int) -> str:
+    """Why a model cannot take the layout; '' where laid-out rows give the hidden states of separate ones."""
+    config = model.config
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True):
+        return "its attention is limited to a window"
+    device = next(model.parameters()).device
+    ids = (torch.arange(24, device=device).view(2, 12) * 7 + 3) % vocabulary
+    ids[1, :5] = ids[0, :5]
+    real = torch.ones_like(ids, dtype=torch.bool)
+    reply = real.clone()
+    reply[:, :5] = False
+    layout = lay_out(Sequences(ids, real, reply))
+    assert layout is not None
+    mode = model.training
+    model.eval()
+    try:
+        apart = model(input_ids=ids, use_cache=False).last_hidden_state
+        together = states(model, layout)[layout.place]
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        return f"it does not take the mask: {str(error).splitlines()[0]}"
+    finally:
+        model.train(mode)
+    if apart.shape != together.shape or not torch.allclose(apart.float(), together.float(), rtol=1e-3, atol=1e-4):
+        return "it gives other hidden states under the mask"
+    return ""
