@@ -23,7 +23,7 @@ CASES = [
     ("trainer=gpuu", r"unknown trainer trainer=gpuu", r"did you mean 'gpu'\? \(known: cpu, default, gpu\)"),
     ("reward=gld", r"unknown reward reward=gld", r"did you mean 'gold'"),
     ("reward.kind=xx", r"unknown reward 'xx'", r"known: composite, directory, ensemble, gold, learned, length_pen"),
-    ("judge=phrase", r"unknown judge=? ?'?phrase'?", r"did you mean 'phrases'"),
+    ("judge=phrase", r"unknown judge judge=phrase", r"did you mean 'phrases'"),
     ("algo@stages.sft=sfd", r"unknown method algo=sfd", r"did you mean 'sft'"),
     ("experiment=nothing", r"unknown experiment experiment=nothing", r"known|none"),
     # Names of settings.
