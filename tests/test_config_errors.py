@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT, alignlab
-from test_surface import NEEDED
+from test_surface import needed
 
 from alignlab import registry
 from alignlab.__main__ import main
@@ -182,7 +182,7 @@ def test_every_shipped_option_composes(path: Path) -> None:
         choice = zip(("data", "model", "algo"), name.split("-"), strict=False) if group == "tuned" else ()
         typed(composed(["=".join(each) for each in choice]))
         return
-    typed(composed([f"{group}={name}", *NEEDED.get(name, []), *(["algo=dpo"] if group == "reward" else [])]))
+    typed(composed([f"{group}={name}", *needed(group, name), *(["algo=dpo"] if group == "reward" else [])]))
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,11 @@ def leaves(cfg: DictConfig, prefix: str) -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+def needed(group: str, name: str) -> list[str]:
+    """Settings without which an option does not compose."""
+    return NEEDED.get(f"{group}={name}", NEEDED.get(name, []))
+
+
 def options() -> Iterator[tuple[str, str]]:
     """Every group and option that comes with alignlab."""
     names = {method.name for method in shipped()}
@@ -61,7 +66,7 @@ def surface() -> list[str]:
     keys = set(leaves(composed([]), ""))
     for group, name in options():
         if group in GROUPS:
-            found = composed([f"{group}={name}", *NEEDED.get(f"{group}={name}", NEEDED.get(name, []))])[group]
+            found = composed([f"{group}={name}", *needed(group, name)])[group]
             lines += [f"key {group}={name} {key}" for key in leaves(found, f"{group}.")]
     lines += [f"key {key}" for key in keys if key.partition(".")[0] not in GROUPS]
     return sorted(lines)
