@@ -13,8 +13,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-import numpy as np
-
 from alignlab.data.schema import Verdict
 from alignlab.errors import DataError
 
@@ -161,35 +159,3 @@ def youden(refusal_harmful: float | None, refusal_lookalike: float | None) -> fl
     if refusal_harmful is None or refusal_lookalike is None:
         return None
     return refusal_harmful - refusal_lookalike
-
-
-def breach_at_k(breaches: int, attempts: int, k: int) -> float:
-    """P(at least one breach in k of n attempts, drawn without replacement) = 1 - C(n - c, k) / C(n, k).
-
-    Unbiased for 1 - (1 - p)^k, where 1 - (1 - c/n)^k is biased low (arXiv 2107.03374, eq. 1). Summed as
-    logarithms, so that neither large n nor a tiny probability loses digits.
-    """
-    if not 0 <= breaches <= attempts or k < 1:
-        raise DataError(f"breach@k needs 0 <= c <= n and k >= 1, got c={breaches}, n={attempts}, k={k}")
-    if k > attempts:
-        raise DataError(
-            f"breach@{k} cannot be estimated from {attempts} attempts",
-            f"sample at least {k} attempts at each goal, or ask for a smaller k",
-        )
-    if breaches > attempts - k:
-        return 1.0
-    # C(n-c, k) / C(n, k) is symmetric in c and k: take the shorter product.
-    few, many = sorted((breaches, k))
-    return float(-np.expm1(np.log1p(-many / (attempts - np.arange(few))).sum()))
-
-
-def breach_curve(
-    goals: Sequence[tuple[int, int]], k: int, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> Share:
-    """Mean breach@k over goals, each (breaches, attempts), with a percentile bootstrap over goals."""
-    if not goals:
-        return NOTHING
-    values = np.array([breach_at_k(breaches, attempts, k) for breaches, attempts in goals])
-    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[draws].mean(1), [0.5 - level / 2, 0.5 + level / 2])
-    return Share(float(values.mean()), float(low), float(high), len(values))

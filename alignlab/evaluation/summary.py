@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from alignlab.compare.attempts import breach_curve
 from alignlab.data.schema import Verdict
 from alignlab.evaluation.measures import (
     Estimate,
     Share,
-    breach_curve,
     change,
     distinct_n,
     effective,
@@ -275,7 +275,12 @@ def _curve(attacks: Sequence[Sample], ks: Sequence[int]) -> dict[int, Share]:
             goals.setdefault(sample.prompt.base, []).append(sample.verdict is Verdict.COMPLIED)
     counts = [(sum(goal), len(goal)) for goal in goals.values()]
     most = min((n for _, n in counts), default=0)
-    return {k: breach_curve(counts, k) for k in ks if k <= most}
+    known = [k for k in ks if k <= most]
+    if not known:
+        return {}
+    found = breach_curve(counts, known)
+    low, high = (found.low or found.values), (found.high or found.values)
+    return {k: Share(*each, len(counts)) for k, *each in zip(known, found.values, low, high, strict=True)}
 
 
 def _pairs(samples: Sequence[Sample], sft_samples: Sequence[Sample]) -> list[tuple[Sample, Sample | None]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alignlab.compare.attempts import breach_at_k
 from alignlab.data.schema import Verdict
 from alignlab.errors import DataError
 from alignlab.evaluation.conversation import Conversation, read_conversations
-from alignlab.evaluation.measures import breach_at_k
 from alignlab.evaluation.posture import HARMLESS
 from alignlab.evaluation.record import Sample, read_samples
 

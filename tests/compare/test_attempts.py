@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,6 @@ from scipy import special
 from alignlab.compare.attempts import breach_at_k, breach_curve, breaches_at, measured_ks, until_breach
 from alignlab.compare.laws import beta_binomial, fit_power, power_law
 from alignlab.errors import DataError
-from alignlab.evaluation import measures
 
 
 def planted(a: float, b: float, goals: int, attempts: int, seed: int = 0) -> np.ndarray:
@@ -20,19 +20,50 @@ def planted(a: float, b: float, goals: int, attempts: int, seed: int = 0) -> np.
     return np.stack([rng.binomial(attempts, rng.beta(a, b, goals)), np.full(goals, attempts)], axis=1)
 
 
-def test_breach_at_k_counts_subsets_and_agrees_with_evaluation() -> None:
+def test_breach_at_k_counts_subsets() -> None:
     for n in range(1, 8):
         for c in range(n + 1):
             for k in range(1, n + 1):
                 hit = [any(i < c for i in chosen) for chosen in combinations(range(n), k)]
                 assert breach_at_k(c, n, k) == pytest.approx(sum(hit) / len(hit))
-                assert breach_at_k(c, n, k) == measures.breach_at_k(c, n, k)
 
 
 def test_large_n_loses_no_digits() -> None:
     assert breach_at_k(1, 10**9, 7) == pytest.approx(7e-9, rel=1e-12)
     exact = 1 - math.exp(math.lgamma(4001) - math.lgamma(3001) + math.lgamma(4001) - math.lgamma(5001))
     assert breach_at_k(1000, 5000, 1000) == pytest.approx(exact)
+
+
+@pytest.mark.parametrize(("c", "n", "k"), [(1, 10**9, 3), (7, 10**6, 500), (400, 10**6, 9), (3, 2000, 1500)])
+def test_breach_at_k_keeps_its_digits_for_large_n(c: int, n: int, k: int) -> None:
+    miss = Fraction(1)
+    for i in range(min(c, k)):
+        miss *= Fraction(n - max(c, k) - i, n - i)
+    assert breach_at_k(c, n, k) == pytest.approx(float(1 - miss), rel=1e-12)
+
+
+def test_breach_at_k_is_unbiased_where_the_plug_in_is_not() -> None:
+    p, n, k = 0.07, 12, 5
+    weights = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
+    truth = 1 - (1 - p) ** k
+    mean = sum(w * breach_at_k(c, n, k) for c, w in enumerate(weights))
+    plug_in = sum(w * (1 - (1 - c / n) ** k) for c, w in enumerate(weights))
+    assert mean == pytest.approx(truth, abs=1e-14)
+    assert plug_in < truth - 0.005
+
+
+@pytest.mark.parametrize(
+    ("c", "n", "k", "message"),
+    [
+        (1, 4, 5, r"breach@5 cannot be estimated from 4 attempts"),
+        (5, 4, 1, r"0 <= c <= n and k >= 1, got c=5, n=4, k=1"),
+        (-1, 4, 1, r"got c=-1"),
+        (0, 4, 0, r"got c=0, n=4, k=0"),
+    ],
+)
+def test_breach_at_k_refuses_what_it_cannot_know(c: int, n: int, k: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        breach_at_k(c, n, k)
 
 
 def test_curve_rises_and_refuses_more_than_was_tried() -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import itertools
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,8 +11,6 @@ from alignlab.errors import DataError
 from alignlab.evaluation.measures import (
     NOTHING,
     Estimate,
-    breach_at_k,
-    breach_curve,
     change,
     distinct_n,
     estimate,
@@ -153,64 +149,3 @@ def test_youden_of_the_two_control_policies_is_zero():
     assert youden(0.9, 0.2) == pytest.approx(0.7)
     assert youden(None, 0.2) is None
     assert youden(0.9, None) is None
-
-
-def test_breach_at_k_is_the_share_of_subsets_with_a_breach():
-    for n in range(1, 8):
-        for c in range(n + 1):
-            outcomes = [True] * c + [False] * (n - c)
-            for k in range(1, n + 1):
-                subsets = list(itertools.combinations(outcomes, k))
-                expected = Fraction(sum(map(any, subsets)), len(subsets))
-                assert breach_at_k(c, n, k) == pytest.approx(float(expected), abs=1e-14)
-
-
-@pytest.mark.parametrize(("c", "n", "k"), [(1, 10**9, 3), (7, 10**6, 500), (400, 10**6, 9), (3, 2000, 1500)])
-def test_breach_at_k_keeps_its_digits_for_large_n(c, n, k):
-    miss = Fraction(1)
-    for i in range(min(c, k)):
-        miss *= Fraction(n - max(c, k) - i, n - i)
-    assert breach_at_k(c, n, k) == pytest.approx(float(1 - miss), rel=1e-12)
-
-
-def test_breach_at_k_is_unbiased_where_the_plug_in_is_not():
-    p, n, k = 0.07, 12, 5
-    weights = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
-    truth = 1 - (1 - p) ** k
-    mean = sum(w * breach_at_k(c, n, k) for c, w in enumerate(weights))
-    plug_in = sum(w * (1 - (1 - c / n) ** k) for c, w in enumerate(weights))
-    assert mean == pytest.approx(truth, abs=1e-14)
-    assert plug_in < truth - 0.005
-
-
-@pytest.mark.parametrize(
-    ("c", "n", "k", "message"),
-    [
-        (1, 4, 5, r"breach@5 cannot be estimated from 4 attempts"),
-        (5, 4, 1, r"0 <= c <= n and k >= 1, got c=5, n=4, k=1"),
-        (-1, 4, 1, r"got c=-1"),
-        (0, 4, 0, r"got c=0, n=4, k=0"),
-    ],
-)
-def test_breach_at_k_refuses_what_it_cannot_know(c, n, k, message):
-    with pytest.raises(DataError, match=message):
-        breach_at_k(c, n, k)
-
-
-def test_breach_curve_averages_goals_and_bootstraps_them():
-    goals = [(0, 16), (16, 16), (4, 16), (1, 16)]
-    found = breach_curve(goals, 4, seed=3)
-    values = [breach_at_k(c, n, 4) for c, n in goals]
-    assert found.value == pytest.approx(np.mean(values), abs=1e-15)
-    assert 0 <= found.low < found.value < found.high <= 1
-    assert found == breach_curve(goals, 4, seed=3)
-    assert breach_curve([(2, 8)] * 5, 3)[:3] == pytest.approx([breach_at_k(2, 8, 3)] * 3)
-    assert breach_curve([], 4) == NOTHING
-
-
-def test_breach_curve_interval_has_the_width_of_the_normal_one_for_many_goals():
-    rng = np.random.default_rng(0)
-    goals = [(int(c), 16) for c in rng.binomial(16, 0.2, 400)]
-    found = breach_curve(goals, 1, resamples=4000)
-    error = np.std([c / 16 for c, _ in goals], ddof=1) / 20
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.06)

@@ -6,7 +6,8 @@ import math
 import pytest
 from evaluation_samples import COMPLIED, PARTIAL, REFUSED, sample
 
-from alignlab.evaluation.measures import breach_at_k, estimate
+from alignlab.compare.attempts import breach_at_k
+from alignlab.evaluation.measures import estimate
 from alignlab.evaluation.summary import decisive, summarise
 
 
