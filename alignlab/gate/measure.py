@@ -15,6 +15,7 @@ from alignlab.config import RunConfig, typed
 from alignlab.evaluation.report import View, show
 from alignlab.evaluation.result import result, write_result
 from alignlab.evaluation.summary import HARMFUL, summarise
+from alignlab.launch.compared import PAGE, contents, write
 from alignlab.models.load import check_location
 from alignlab.run_folder import about, identity, posture, withheld, write_config, write_replies
 from alignlab.stages.attacked import Attacker
@@ -29,7 +30,6 @@ FIXED = ("model=hf", "data=promptsets", "algo=sft", "stages.sft=null", "overlap=
 """The model is what it is: nothing is trained. The method named is one that needs nothing."""
 USUAL = ("evaluation=posture", "evaluation.attempts=16", "judge=phrases", "rollout.max_new_tokens=128")
 """What another setting may replace."""
-PAGE = "comparison.html"
 
 
 def measure(model: str, sets: Mapping[str, str], overrides: Sequence[str], out: Path | None) -> Path:
@@ -51,6 +51,9 @@ def measure(model: str, sets: Mapping[str, str], overrides: Sequence[str], out: 
     graph.base.check()
     Attacker(graph, settings.evaluation).check()
     _write(graph, folder, _name(model), overrides)
+    content = contents([folder], reveal=settings.evaluation.reveal)
+    write(content, folder)
+    say(f"page      {folder / PAGE}")
     return folder
 
 
