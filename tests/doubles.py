@@ -18,15 +18,22 @@ from alignlab.rollout.batch import Rollouts
 
 
 class Replay:
-    """An engine that returns completions fixed in advance, one set a step: the rows whose noise it is given."""
+    """An engine that returns completions fixed in advance, one set a step: the rows whose noise it is given.
 
-    def __init__(self, *steps: Rollouts) -> None:
-        self.steps = list(steps)
+    Their log-probabilities are those of `policy` at the time, where one is given, as they are of a real engine.
+    """
+
+    def __init__(self, *steps: Rollouts, policy: Policy | None = None) -> None:
+        self.steps, self.policy = list(steps), policy
         self.calls = 0
 
     def sample(self, prompts: Sequence[Sequence[int]], noise: Noise) -> Rollouts:
         self.calls += 1
-        return self.steps[(self.calls - 1) % len(self.steps)].select(noise.rows)
+        found = self.steps[(self.calls - 1) % len(self.steps)].select(noise.rows)
+        if self.policy is None:
+            return found
+        with torch.no_grad():
+            return found._replace(logps=self.policy(found.sequences).logps)
 
 
 class Checksum(nn.Module):
@@ -58,5 +65,5 @@ def learner(
     chosen = rollout.select(order)
     settings = dict(rollout_epochs=1, minibatches=1, batch_size=rollout.rows, lr=1e-3) | settings
     more = dict(reference=settings.pop("reference", None) or Policy(gpt2()), value=scorer(5))
-    given = parts(policy, micro=micro, total=total, engine=Replay(chosen), reward=Checksum(), **more)
+    given = parts(policy, micro=micro, total=total, engine=Replay(chosen, policy=policy), reward=Checksum(), **more)
     return PPOModule(PPOConfig(**settings), given), prompts(chosen)

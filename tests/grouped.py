@@ -59,6 +59,7 @@ def summed(policy: Policy, rollout: Rollouts) -> torch.Tensor:
 
 def made(kind: Any, config: Any, *steps: Rollouts, policy: Policy | None = None, total: int = 1, **more: Any) -> Any:
     """A module over `policy`, which replays the given rollouts; a GPT-2 is its policy and its reference."""
-    given = dict(reference=Policy(gpt2()), engine=Replay(*steps), reward=Checksum()) | more
+    policy = policy or Policy(gpt2())
+    given = dict(reference=Policy(gpt2()), engine=Replay(*steps, policy=policy), reward=Checksum()) | more
     given = {name: value for name, value in given.items() if value is not None}
-    return kind(config, parts(policy or Policy(gpt2()), total=total, **given))
+    return kind(config, parts(policy, total=total, **given))

@@ -40,7 +40,7 @@ def online(
     **more: Any,
 ) -> tuple[Any, PromptBatch]:
     """The method over fixed rollouts, one a step, and the prompts of one step; the reference is the policy's twin."""
-    engine = Replay(*steps)
+    engine = Replay(*steps, policy=policy)
     engine.sampling = Sampling(max_new_tokens=LIMIT)  # type: ignore[attr-defined]
     reference = more.pop("reference", Policy(gpt2()))
     known = dict(reward=Checksum(), engine=engine) | ({} if reference is None else dict(reference=reference)) | more

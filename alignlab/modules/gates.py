@@ -24,7 +24,7 @@ def disagreement(logps: Tensor, other: Tensor, mask: Tensor, model: nn.Module) -
     `model` computed them: its weights, and autocast where it is on, say how far rounding reaches.
     """
     gaps = (logps - other).abs()[mask.bool()]
-    if _half(model, logps.device.type):
+    if half(model, logps.device.type):
         mean = float(gaps.mean())
         return f"a mean of {mean:.2g} nats a token (limit {HALF:g} in half precision)" if mean > HALF else ""
     largest = float(gaps.amax())
@@ -47,6 +47,7 @@ def gate_reference(method: str, logps: Tensor, reference: Tensor | None, mask: T
         )
 
 
-def _half(model: nn.Module, device: str) -> bool:
+def half(model: nn.Module, device: str) -> bool:
+    """Whether a model computes in half precision, by its weights or by autocast."""
     short = (torch.float16, torch.bfloat16)
     return torch.is_autocast_enabled(device) or any(p.dtype in short for p in model.parameters())

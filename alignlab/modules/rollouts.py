@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import lightning as L
 import torch
@@ -14,14 +14,17 @@ from alignlab.errors import ConfigError, TrainingError
 from alignlab.method import OnlineConfig
 from alignlab.models.parts import Parts
 from alignlab.modules.experience import Chunk, Experience, chunks, minibatches, own_rows
-from alignlab.modules.gates import disagreement
+from alignlab.modules.gates import FULL, disagreement, half
 from alignlab.modules.optimise import adamw, all_sum, record, update
 from alignlab.numerics.logps import sequence_logps
 from alignlab.numerics.noise import Noise
+from alignlab.rollout.batch import Rollouts
 from alignlab.work import uncounted
 
 __all__ = ["Chunk", "Experience", "RolloutModule"]
 
+CHECKED = 50
+"""Rollouts after which the engine's log-probabilities are held against the policy's again."""
 Loss = Callable[[Chunk], tuple[Tensor, Mapping[str, Tensor]]]
 """A chunk's share of the minibatch's loss, and of its metrics: shares of all chunks and processes add up."""
 
@@ -30,6 +33,8 @@ class RolloutModule(L.LightningModule):
     """Sample, score and gate; then defer to `learn`, which takes its updates through `passes`."""
 
     config: OnlineConfig
+    distrusts: Tensor
+    """Whether the engine's log-probabilities were found to be off, () bool."""
 
     def __init__(self, config: OnlineConfig, parts: Parts) -> None:
         super().__init__()
@@ -37,6 +42,7 @@ class RolloutModule(L.LightningModule):
         self.config, self.parts = config, parts
         self.policy = parts.model
         self.reference = parts.reference if parts.has_reference else None
+        self.register_buffer("distrusts", torch.zeros((), dtype=torch.bool))  # in checkpoints: a resumed run knows it
 
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
         """All updates of one iteration; returns metrics. The only method a plugin must write."""
@@ -57,7 +63,7 @@ class RolloutModule(L.LightningModule):
             [ids for ids in batch.prompts for _ in range(size)], self.noise(len(batch), batch_idx)
         )
         sequences = rollouts.sequences
-        logps, spread = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1)).unbind(-1)
+        logps, spread, gap = self._own_logps(rollouts, batch_idx)
         reference = None if self.reference is None else self.in_chunks(sequences, lambda r: self.reference(r).logps)
         raw = {name: scorer.score(rollouts, prompts) for name, scorer in self.parts.scorers.items()}
         scores = dict(raw)
@@ -66,7 +72,29 @@ class RolloutModule(L.LightningModule):
         experience = Experience(sequences, logps, reference, scores, rollouts.ended, size, prompts)
         if batch_idx == 0:
             self._gate_start(experience)
-        return experience, self._describe(experience, raw, spread.sum(), rollouts.logps, batch_idx)
+        return experience, self._describe(experience, raw, spread, batch_idx) | gap
+
+    def _own_logps(self, rollouts: Rollouts, batch_idx: int) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Log-probabilities of the samples, (B, T), their entropy summed over tokens, and how far the engine was off.
+
+        The engine's are taken as they are while they agree with the policy's own, which is looked at now and then; the
+        entropy is then estimated by -log p of what was drawn.
+        """
+        mask = rollouts.sequences.completion
+        rounds = half(self.policy, mask.device.type)  # the engine's would differ by more than any limit can tell
+        if batch_idx % CHECKED and not rounds and not bool(self.distrusts):
+            return rollouts.logps, -rollouts.logps[mask].double().sum(), {}
+        both = self.in_chunks(rollouts.sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1))
+        logps, spread = both.unbind(-1)
+        gap = (rollouts.logps - logps)[mask].abs().max()
+        if not rounds and not bool(self.distrusts) and float(all_sum((gap > FULL).double())):
+            self.distrusts.fill_(True)
+            warnings.warn(
+                f"{self.config.name}: log-probabilities of the sampling engine are off by up to {float(gap):.2g} nats "
+                "a token; each rollout is scored again",
+                stacklevel=2,
+            )
+        return logps, spread.double().sum(), {"train/engine_gap": float(gap)}
 
     def noise(self, prompts: int, *counters: int | str) -> Noise:
         """Random numbers of each completion: places in the global batch decide, whichever process holds a row."""
@@ -172,10 +200,9 @@ class RolloutModule(L.LightningModule):
             )
 
     def _describe(
-        self, experience: Experience, raw: Mapping[str, Tensor], entropy: Any, engine_logps: Tensor, step: int
+        self, experience: Experience, raw: Mapping[str, Tensor], entropy: Tensor, step: int
     ) -> dict[str, float]:
         mask, rows = experience.sequences.completion, len(experience.ended)
-        drift = (engine_logps - experience.logps)[mask].abs().max()
         counted = [torch.tensor(float(rows), device=mask.device), experience.ended.sum(), mask.sum(), entropy]
         counted += [score.sum() for score in raw.values()]
         count, ended, tokens, spread, *scores = all_sum(torch.stack([each.double() for each in counted])).tolist()
@@ -189,7 +216,6 @@ class RolloutModule(L.LightningModule):
             "train/ended": ended / count,
             "train/length": tokens / count,
             "train/entropy": spread / tokens,
-            "train/engine_gap": float(drift),
         }
 
     def _drift(self, kl: Tensor, count: float, step: int) -> dict[str, float]:

@@ -54,7 +54,7 @@ Columns = dict[str, list[float]]
 
 
 def trajectory(method: str, store: Path) -> Columns:
-    """Metrics of the first ten steps of a method: name -> one number a step."""
+    """Metrics of the first ten steps of a method that each of them has: name -> one number a step."""
     from alignlab.compose import composed
     from alignlab.config import typed
     from alignlab.stages.graph import Graph
@@ -66,7 +66,7 @@ def trajectory(method: str, store: Path) -> Columns:
     artefact = stages[method]() if method in stages else graph.policy_of_method
     with artefact.file("metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))[:STEPS]
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    return {name: [float(row[name]) for row in rows] for name in rows[0] if all(row[name] for row in rows)}
 
 
 def main() -> None:

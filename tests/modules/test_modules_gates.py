@@ -16,6 +16,7 @@ from alignlab.config import TrainerConfig
 from alignlab.data.batch import Sequences
 from alignlab.errors import ConfigError, MissingPartError, TrainingError
 from alignlab.models.policy import Policy, TokenOutputs
+from alignlab.modules import rollouts as rollouts_module
 from alignlab.modules.gates import disagreement
 from alignlab.modules.pairs import PairModule
 from alignlab.modules.rollouts import RolloutModule
@@ -108,6 +109,7 @@ def test_kl_that_does_not_start_at_zero_stops_rollouts(dtype: torch.dtype) -> No
         fit(module, [batch])
 
 
+@pytest.mark.filterwarnings("ignore:.*each rollout is scored again")
 def test_dropout_in_the_policy_stops_rollouts() -> None:
     policy = Policy(gpt2(dtype=F32, resid_pdrop=0.1)).train()
     module, batch = learner(policy, rollouts(policy, 6), reference=Policy(gpt2(dtype=F32)))
@@ -190,6 +192,7 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
             return first if self.calls == 1 else drawn(policy if own else reference, rows, 1)
 
     module.parts._engine = Later()
+    module.distrusts.fill_(True)  # else the ratio would stop it
     if own:
         log = fit(module, [batch, batch])
         assert log[1]["train/kl"] > 0.05
@@ -200,6 +203,34 @@ def test_a_negative_kl_stops_unless_samples_are_the_policys_own(own: bool) -> No
     )
     with pytest.raises(TrainingError, match=message):
         fit(module, [batch, batch])
+
+
+def test_an_engine_that_is_off_is_said_once_and_not_trusted_again() -> None:
+    """A little off, as other kernels are: each rollout is scored by the policy, so that no ratio is wrong."""
+    policy = Policy(llama(dtype=F32))
+    good = rollouts(policy, 6)
+
+    class Off(Replay):
+        def sample(self, given: Any, noise: Noise) -> Rollouts:
+            with torch.no_grad():
+                return good._replace(logps=policy(good.sequences).logps + 1e-3 * good.sequences.completion)
+
+    module, batch = learner(policy, good, reference=Policy(llama(dtype=F32)), total=3)
+    module.parts._engine = Off(good)
+    with pytest.warns(UserWarning, match="each rollout is scored again") as told:
+        log = fit(module, [batch] * 3)
+    assert len([each for each in told if "scored again" in str(each.message)]) == 1
+    assert [round(row["train/engine_gap"], 5) for row in log] == [1e-3] * 3
+    assert bool(module.state_dict()["distrusts"])
+
+
+def test_an_engine_that_agrees_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts_module, "CHECKED", 2)
+    policy = Policy(llama(dtype=F32))
+    module, batch = learner(policy, rollouts(policy, 6), reference=Policy(llama(dtype=F32)), total=4)
+    log = fit(module, [batch] * 4)
+    assert ["train/engine_gap" in row for row in log] == [True, False, True, False]
+    assert all(row["train/entropy"] > 0 for row in log)
 
 
 def test_plugins_without_their_one_method_are_told_what_to_write() -> None:

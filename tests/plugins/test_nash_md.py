@@ -65,10 +65,11 @@ def test_the_expected_update_is_the_gradient_of_wins_minus_kl(discount: float, e
 
 def learner(own: Rollouts, other: Rollouts, total: int = 1, micro: int = 0, **settings: Any) -> NashMDModule:
     base = dict(batch_size=own.rows, lr=1e-2, warmup=0.0, max_grad_norm=0.0, beta=BETA, schedule="constant")
-    engine = Replay(own)
+    policy = Policy(gpt2())
+    engine = Replay(own, policy=policy)
     engine.sampling = Sampling(max_new_tokens=4)
     config = NashMDConfig(**(base | settings))
-    module = made(NashMDModule, config, policy=Policy(gpt2()), engine=engine, total=total, micro=micro)
+    module = made(NashMDModule, config, policy=policy, engine=engine, total=total, micro=micro)
     module.opponent = Replay(other)
     return module
 

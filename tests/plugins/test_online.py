@@ -129,7 +129,7 @@ def test_checkpoints_hold_the_policy_alone() -> None:
     rollout = grouped(Policy(gpt2()), 4, SIZE)
     for refresh in (False, True):
         module = learner(rollout, reference_refresh=refresh)
-        assert {name.split(".")[0] for name in module.state_dict()} == {"policy"}
+        assert {name.split(".")[0] for name in module.state_dict()} == {"policy", "distrusts"}
 
 
 @pytest.mark.parametrize(

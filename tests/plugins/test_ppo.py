@@ -232,7 +232,7 @@ def test_beta_adapts_to_the_kl_of_a_completion_when_a_target_is_set(target: floa
 def test_checkpoints_hold_policy_value_and_beta_and_nothing_frozen() -> None:
     policy = Policy(gpt2())
     module, _ = learner(policy, rollouts(policy, 6))
-    assert {name.split(".")[0] for name in module.state_dict()} == {"policy", "value", "beta"}
+    assert {name.split(".")[0] for name in module.state_dict()} == {"policy", "value", "beta", "distrusts"}
     assert {name.split(".")[0] for name, _ in module.named_parameters()} == {"policy", "value"}
 
 

@@ -114,8 +114,9 @@ class Parity(nn.Module):
 def learner(*steps: Rollouts, micro: int = 0, **settings: Any) -> tuple[LagrangianModule, list[PromptBatch]]:
     """One pass and one minibatch over each fixed rollout, unless `settings` say otherwise."""
     settings = dict(rollout_epochs=1, batch_size=steps[0].rows, lr=1e-3, max_grad_norm=0.0) | settings
-    more = dict(reference=Policy(gpt2(1)), engine=Replay(*steps), auxiliary=lambda *_: demonstrations(4))
-    given = parts(Policy(gpt2()), micro=micro, total=len(steps), **more)
+    policy = Policy(gpt2())
+    more = dict(reference=Policy(gpt2(1)), engine=Replay(*steps, policy=policy), auxiliary=lambda *_: demonstrations(4))
+    given = parts(policy, micro=micro, total=len(steps), **more)
     given._scorers = {"reward": Checksum(), "cost": Parity()}
     given._new_value = {"reward": scorer(5), "cost": scorer(6), "sft": scorer(7)}.__getitem__
     module = LagrangianModule(LagrangianConfig(**settings), given)

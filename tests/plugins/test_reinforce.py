@@ -78,7 +78,7 @@ def test_the_baseline_survives_a_checkpoint() -> None:
     fit(module, [batch, batch])
     stored = module.state_dict()
     assert {"return_total", "return_count"} < set(stored)
-    assert {name.split(".")[0] for name in stored} == {"policy", "return_total", "return_count"}
+    assert {name.split(".")[0] for name in stored} == {"policy", "distrusts", "return_total", "return_count"}
     other, _ = learner(Policy(gpt2(3)))
     other.load_state_dict(stored)
     assert (other.return_total, other.return_count) == (module.return_total, module.return_count)
