@@ -69,9 +69,7 @@ def nash() -> Made:
     more = MORE | {"policy": Policy(gpt2())}
     engine = Replay(own, policy=more["policy"])
     engine.sampling = Sampling()  # type: ignore[attr-defined]
-    module = made(
-        NashMDModule, NashMDConfig(**BASE | dict(batch_size=8, minibatches=1)), policy=policy, engine=engine, **MORE
-    )
+    module = made(NashMDModule, NashMDConfig(**BASE | dict(batch_size=8, minibatches=1)), engine=engine, **more)
     module.opponent = Replay(other)
     return module, rows_of(own, 1)
 
