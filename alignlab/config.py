@@ -20,7 +20,17 @@ from alignlab.errors import ConfigError
 from alignlab.evaluation.config import EvaluationConfig
 from alignlab.exact.settings import ExactConfig
 from alignlab.judges.config import DetectorConfig, check_judge
-from alignlab.method import PAIR_MODULE, Method, MethodConfig, OnlinePairConfig, PairConfig, chain, check_ranges, param
+from alignlab.method import (
+    PAIR_MODULE,
+    Data,
+    Method,
+    MethodConfig,
+    OnlinePairConfig,
+    PairConfig,
+    chain,
+    check_ranges,
+    param,
+)
 from alignlab.rewards.config import RewardConfig, check_reward
 from alignlab.seeding import STREAMS, Seeds
 from alignlab.tune import TuneConfig, check_search
@@ -293,6 +303,13 @@ def _check_components(settings: RunConfig) -> None:
     check_reward(settings.reward, starts_value="reward" in starts)
     for each in chain(settings.algo):
         named_objective(each)
+    given = settings.stages.sft
+    for each in (*chain(settings.algo), *(chain(given) if given is not None else ())):
+        if registry.method(each.method).needs.data is Data.REVISIONS and not settings.annotator.revises:
+            raise ConfigError(
+                f"{each.name} learns from revisions, and annotator={settings.annotator.kind} revises nothing",
+                "choose who criticises and revises: annotator=policy, model, endpoint, or rules on the desk world",
+            )
     check_budget(settings.budget, [*chain(settings.algo)])
     check_judge(settings.judge)
 

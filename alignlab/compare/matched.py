@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,10 @@ from alignlab.compare.pools import Pool
 
 LEVELS = 5
 """KL at which methods are compared."""
+NOTHING = 1e-3
+"""Below this share of the farthest KL a curve begins at SFT."""
+STILL = 0.25
+"""A policy that moved less than this share of what is usual has a mixture that reaches nowhere."""
 Curves = Mapping[str, Mapping[int, Points]]
 
 
@@ -40,10 +45,27 @@ def _interpolated(pools: Sequence[Pool], primary: str) -> dict[str, Any] | None:
     for pool in pools:
         found = {row.label: _mixed(row, primary) for row in pool.rows}
         found = {label: by_seed for label, by_seed in found.items() if by_seed}
+        reach = {label: min(max(kl) for kl, _ in by_seed.values()) for label, by_seed in found.items()}
+        usual = float(np.median([*reach.values()])) if reach else 0.0
+        still = [label for label in found if reach[label] < STILL * usual]  # it would cut all others short
+        found = {label: by_seed for label, by_seed in found.items() if label not in still}
         if len(found) > 1:
             where = f"among rows of {pool.label}, " if len(pools) > 1 else ""
-            return _table(found, f"Along mixtures of each policy with SFT (DeRa), {where}not by training anew: ")
+            how = f"Along mixtures of each policy with SFT (DeRa){_requests(pool)}, {where}not by training anew: "
+            return _table(found, how, still)
     return None
+
+
+def _requests(pool: Pool) -> str:
+    """How many requests the mixtures answered, where the runs say so."""
+    counts = {
+        each.get("requests")
+        for row in pool.rows
+        for run in row.runs.values()
+        for each in listed(run.result, "frontier")
+    }
+    found = sorted(count for count in counts if isinstance(count, int))
+    return f" on the first {found[0]} requests" if found else ""
 
 
 def _mixed(row: Condition, primary: str) -> dict[int, Points]:
@@ -65,10 +87,11 @@ def _by_seed(known: Sequence[tuple[int, float, float]]) -> dict[int, Points]:
     return {seed: ([kl for kl, _ in own], [gain for _, gain in own]) for seed, own in found.items()}
 
 
-def _table(found: Curves, lead: str) -> dict[str, Any]:
+def _table(found: Curves, lead: str, still: Sequence[str] = ()) -> dict[str, Any]:
     kept, span = _common(found)
     missing = [label for label in found if label not in kept]
     out = f" Left out, since they share no KL with the others at all seeds: {', '.join(missing)}." if missing else ""
+    out += f" Left out, since they hardly moved: {', '.join(still)}." if still else ""
     if span is None:
         why = "No KL is reached at all seeds by two methods: nothing is compared at matched KL."
         return {"kl": [], "rows": [], "sentence": lead + why}
@@ -106,9 +129,15 @@ def _met(spans: Mapping[str, tuple[float, float] | None], label: str) -> int:
 
 
 def _levels(low: float, high: float) -> list[float]:
-    """KL evenly spaced in its root, in two digits where those lie within the range."""
-    spaced = [float(at) for at in np.linspace(low**0.5, high**0.5, LEVELS) ** 2]
-    return list(dict.fromkeys(min(max(float(f"{at:.2g}"), low), high) for at in spaced))
+    """KL evenly spaced in its root, in two digits where those lie within the range; never 0, where nothing differs."""
+    begin = low**0.5 if low > NOTHING * high else high**0.5 / LEVELS
+    spaced = [float(at) for at in np.linspace(begin, high**0.5, LEVELS) ** 2]
+    digits = [10.0 ** (1 - math.floor(math.log10(at))) for at in spaced]
+    rounded = [
+        math.floor(at * each) / each if at > low else math.ceil(at * each) / each
+        for at, each in zip(spaced, digits, strict=True)
+    ]
+    return list(dict.fromkeys(each if low <= each <= high else at for each, at in zip(rounded, spaced, strict=True)))
 
 
 def _area(by_seed: Mapping[int, Points], up_to: float) -> dict[str, Any] | None:

@@ -94,8 +94,6 @@ class Graph:
                 f"{', '.join(sorted(self.source.native))}",
                 "choose data with pairs, or an annotator: annotator=policy",
             )
-        if needs.data is Data.REVISIONS:
-            revised.check(self, config)
         if cost.NAME in needs.scorers or needs.data is Data.SAFETY:
             cost.check_labels(self.source, config.name)
 

@@ -99,7 +99,7 @@ def _points(evaluator: Evaluator, artefact: Artefact, count: int, label: str) ->
             for name, scorer in scorers.items():
                 columns.setdefault(name, []).extend(over_rows(sequences, scorer).tolist())
             columns.setdefault("gold", []).extend(golds(graph, batch))
-        found.append({"weight": weight, **_means(columns)})
+        found.append({"weight": weight, "requests": len(rows), **_means(columns)})
     return found
 
 

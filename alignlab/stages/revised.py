@@ -16,8 +16,8 @@ from typing import Any
 from alignlab.annotators.feedback import Annotator, Draft, Revision
 from alignlab.data.rows import prompt_from_json, prompt_to_json
 from alignlab.data.schema import Completion, Demonstration, Prompt, Split
-from alignlab.errors import ConfigError, DataError
-from alignlab.method import MethodConfig, RevisionConfig
+from alignlab.errors import DataError
+from alignlab.method import RevisionConfig
 from alignlab.seeding import Seeds
 from alignlab.stages import annotated, preferences
 from alignlab.stages.artefact import Artefact
@@ -44,15 +44,6 @@ class Row:
     def last(self) -> str:
         """What the next step revises."""
         return self.steps[-1][1].reply if self.steps else self.draft
-
-
-def check(graph: Any, config: MethodConfig) -> None:
-    """Refuse a method that learns from revisions where nobody revises, before anything is computed."""
-    if not graph.settings.annotator.revises:
-        raise ConfigError(
-            f"{config.name} learns from revisions, and annotator={graph.settings.annotator.kind} revises nothing",
-            "choose who criticises and revises: annotator=policy, model, endpoint, or rules on the desk world",
-        )
 
 
 def produce(graph: Any, start: Artefact, config: RevisionConfig, seeds: Seeds, device: str) -> Artefact:

@@ -79,7 +79,7 @@ def test_the_role_of_sft_takes_what_says_where_it_starts() -> None:
 
 
 def test_tuned_values_reach_the_sft_below() -> None:
-    below = settings("algo=ppo", "algo@stages.sft=constitutional_sft").stages.sft
+    below = settings("algo=ppo", "algo@stages.sft=constitutional_sft", "annotator=rules").stages.sft
     alone = typed(composed(["algo=ppo"])).stages.sft
     assert (below.policy.lr, below.policy.epochs, below.policy.batch_size) == (alone.lr, alone.epochs, alone.batch_size)
     assert below.epochs == 1
