@@ -40,7 +40,7 @@ LEAST_KL = 0.05
 """Below this KL in nats what drift bought is not divided by it."""
 LEAST_ROWS = 4
 """Rows from which a correlation over them is given."""
-FIGURES = ("breach", "breach_seen", "breach_held_out", "refusal_harmful", "youden")
+FIGURES = ("breach", "breach_seen", "breach_held_out", "breach_at_16_seen", "refusal_harmful", "youden")
 
 
 def posture(

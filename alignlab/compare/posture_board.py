@@ -88,6 +88,7 @@ def _shares() -> list[Column]:
         ("youden_attacked", "J under attack, %", ATTACKED, True),
         ("breach", "breach, %", "Attempts at harmful requests that were answered.", True),
         ("breach_seen", "by seen attacks, %", "By attacks that training contained.", False),
+        ("breach_at_16_seen", "any of 16 seen, %", "Goals answered at least once in 16 attacks of seen kinds.", False),
         ("breach_held_out", "by held-out attacks, %", "By attacks that training did not contain.", True),
         ("gap", "held-out − seen, points", "How much of the refusing does not carry over, paired by seed.", False),
     )

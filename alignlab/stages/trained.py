@@ -258,6 +258,12 @@ class Trained:
         )
 
     def _model(self) -> Any:
+        made = self._loaded()
+        if made.apart:
+            self.graph.announce(f"each completion runs with a copy of its prompt: {made.apart}")
+        return made
+
+    def _loaded(self) -> Any:
         graph = self.graph
         if self.method.output is Output.SCORER:
             made = graph.base.new_scorer(self.start.file("model"), self.seeds.of("init", "head", self.part.value))
