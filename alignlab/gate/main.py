@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m alignlab posture",
         description="Hold a model's refusals against limits, with confidence bounds over goals. Settings of the "
         "measurement may follow as key=value, such as evaluation.goals=200 judge=phrases.",
-        epilog="exit codes: 0 within every limit, 1 beyond one, 2 undecided or not possible",
+        epilog="--max-…-rise limits by how much a share may rise over the baseline. Exit codes: 0 within every limit, "
+        "1 beyond one, 2 undecided or not possible.",
     )
     parser.add_argument("model", help="folder of a run, a model directory, or an id of the hub")
     parser.add_argument(

@@ -119,7 +119,8 @@ def _value(record: Record, row: dict[str, Any], *columns: str) -> Any:
     there = ", ".join(map(str, record.values)) or "none"
     wanted = " or ".join(columns)
     raise DataError(
-        f"{record.where}: column {wanted!r} is missing (columns there: {there})", "name another file, or add it"
+        f"{record.where}: column {wanted!r} is missing (columns there: {there})",
+        f"name another file, or add it; sets of known shape are {', '.join(SETS)}",
     )
 
 
