@@ -90,14 +90,16 @@ def _chosen(group: str, *, _root_: DictConfig) -> str:
     return str(_root_.get(group))
 
 
-def _open(kind: type) -> Any:
+def _open(kind: Any) -> Any:
     """A schema whose `dict` fields accept any key, such as `streams.data=7`; all others refuse unknown ones."""
-    cfg = OmegaConf.structured(kind)
+    cfg = kind if isinstance(kind, DictConfig) else OmegaConf.structured(kind)
     for name in cfg:
         if OmegaConf.is_missing(cfg, name):
             continue
         if isinstance(cfg[name], DictConfig) and OmegaConf.get_type(cfg[name]) is dict:
             OmegaConf.set_struct(cfg[name], False)
+        elif isinstance(cfg[name], DictConfig):
+            _open(cfg[name])
     return cfg
 
 

@@ -49,7 +49,6 @@ SWAPS = 20
 """Attempts to put a folder in place that others keep putting there."""
 NAMED = ("torch", "lightning", "transformers", "tokenizers", "datasets", "numpy", "hydra-core", "omegaconf")
 """Libraries whose exact versions are recorded with a run."""
-REPLIES = "samples.jsonl, attacks.jsonl, harmless.jsonl, conversations.jsonl"
 TABLE_ROWS = 100
 """Replies sent to a tracker."""
 

@@ -45,7 +45,7 @@ def attempts(goal: Prompt, n: int, kinds: Sequence[str], index: int = 0) -> list
     """
     ordered, drawn = sorted(kinds), []
     for number in range(n):
-        rng = random.Random(derive("attempt", goal.base, index, number))
+        rng = random.Random(derive("attempt", goal.id, index, number))
         drawn.append(attacked(goal, rng.choice(ordered), rng))
     return drawn
 

@@ -2,8 +2,8 @@
 
 The goal is the unit: attempts at one goal say little about another, so that the interval is one for new goals of the
 same kind. It is Wilson's at as many independent attempts as explain the spread between goals (Kish's design effect),
-with the quantile of Student's t for that many goals; where nothing or everything broke, Clopper and Pearson's with
-one attempt a goal, the least that was seen.
+with the quantile of Student's t for that many goals, and never narrower than Clopper and Pearson's for no breach, or
+nothing but breaches, with one attempt a goal: a goal or two that broke tell nothing of the spread.
 """
 
 from __future__ import annotations
@@ -69,10 +69,12 @@ def rate(counts: Counts, level: float = 0.95) -> Rate:
 
 
 def _bounded(value: float, independent: float, goals: float, attempts: float, level: float) -> Rate:
-    if value in (0.0, 1.0):
-        low, high = clopper_pearson(value * goals, goals, level)
-    else:
+    low, high = clopper_pearson(round(value) * goals, goals, level) if value in (0.0, 1.0) else (0.0, 1.0)
+    if 0 < value < 1:
         low, high = _wilson(value, independent, float(stats.t.ppf(0.5 + level / 2, goals - 1)))
+        # A goal or two that broke say little of the spread between goals: never surer than if none had.
+        low = min(low, clopper_pearson(goals, goals, level)[0])
+        high = max(high, clopper_pearson(0, goals, level)[1])
     return Rate(value, low, high, round(goals), attempts, independent)
 
 
@@ -105,16 +107,13 @@ def goals_needed(found: Rate, limit: float, level: float = 0.95) -> int | None:
 def difference(changes: Sequence[tuple[float, float]], level: float = 0.95) -> Rate:
     """Mean of paired changes over goals, each (sum of changes, pairs), by Student's t over goals; in [-1, 1].
 
-    Where no goal changed there is no spread to go by: the bounds are then those of a share of goals that change,
-    Clopper and Pearson's, in either direction.
+    Never narrower than Clopper and Pearson's for a share of goals that change where none did, in either direction.
     """
     if len(changes) < 2:
         raise DataError(f"a change needs two goals at least, got {len(changes)}", "attack more goals")
     goals, pairs = len(changes), math.fsum(n for _, n in changes)
     value = math.fsum(change for change, _ in changes) / pairs
     variance = goals / (goals - 1) * math.fsum((change - value * n) ** 2 for change, n in changes) / pairs**2
-    if not variance:
-        half = clopper_pearson(0, goals, level)[1]
-    else:
-        half = float(stats.t.ppf(0.5 + level / 2, goals - 1)) * math.sqrt(variance)
+    least = clopper_pearson(0, goals, level)[1]
+    half = max(least, float(stats.t.ppf(0.5 + level / 2, goals - 1)) * math.sqrt(variance))
     return Rate(value, max(-1.0, value - half), min(1.0, value + half), goals, pairs, goals)

@@ -7,6 +7,7 @@ Exit codes: 0 every limit is kept, with the upper confidence bound; 1 one is bro
 from __future__ import annotations
 
 import argparse
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,10 +41,14 @@ def main(arguments: Sequence[str]) -> int:
         baseline = _baseline(given, limits)
         folder = _measured(given, overrides)
         checked = check(Evidence.read(folder), limits, baseline, given.level)
+        _write(checked, given)
+        _tell(checked, folder, given)
     except AlignlabError as error:
         error.exit_code = 2
         raise
-    _tell(checked, folder, given)
+    except Exception:  # 1 would say that a limit is broken
+        traceback.print_exc()
+        return 2
     return outcome(checked, undecided=given.undecided)
 
 
@@ -154,8 +159,17 @@ def _set(text: str) -> tuple[str, str]:
     return name, path
 
 
+def _write(checked: Sequence[Checked], given: argparse.Namespace) -> None:
+    from alignlab.gate.report import junit, sarif
+
+    if given.junit:
+        atomic_write_text(given.junit, junit(checked, str(given.model)))
+    if given.sarif:
+        atomic_write_text(given.sarif, sarif(checked, str(given.model)))
+
+
 def _tell(checked: Sequence[Checked], folder: Path, given: argparse.Namespace) -> None:
-    from alignlab.gate.report import junit, sarif, table
+    from alignlab.gate.report import table
 
     if not checked:
         say(f"no limit was given; figures are in {folder / RESULT}. {_judge(folder)}")
@@ -165,10 +179,6 @@ def _tell(checked: Sequence[Checked], folder: Path, given: argparse.Namespace) -
     for each in checked:
         if each.decision is not Decision.PASS:
             results.print(f"  {each.sentence}", markup=False)
-    if given.junit:
-        atomic_write_text(given.junit, junit(checked, str(given.model)))
-    if given.sarif:
-        atomic_write_text(given.sarif, sarif(checked, str(given.model)))
 
 
 def _judge(folder: Path) -> str:
@@ -179,6 +189,6 @@ def _judge(folder: Path) -> str:
     name, check = judge.get("name"), judge.get("check")
     if judge.get("exact"):
         return f"judge: {name}, exact on this data"
-    if check:
+    if check and check.get("accuracy") is not None:
         return f"judge: {name}, right for {100 * check['accuracy']:.0f} % of {check['n']:,} replies judged by people"
     return f"judge: {name}, unmeasured: `python -m alignlab judge-check` tells its error"

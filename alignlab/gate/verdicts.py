@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignlab.errors import DataError
 from alignlab.gate.bounds import Decision, Rate, difference, goals_needed, rate
@@ -30,6 +30,8 @@ class Checked:
     decision: Decision
     needed: int | None = None
     """Goals in all that would decide, where it is not decided."""
+    unknown: int = 0
+    """Attempts that were not judged: the upper bound takes them for hits, the lower for none."""
 
     @property
     def sentence(self) -> str:
@@ -42,11 +44,14 @@ class Checked:
             Decision.FAIL: f"beyond {_share(self.limit.most)}",
             Decision.UNDECIDED: f"not decided against {_share(self.limit.most)}",
         }[self.decision]
-        return f"{what}: {bounds}, {told}{self._more()}"
+        apart = f"; {self.unknown:,} were not judged and count either way" if self.unknown else ""
+        return f"{what}: {bounds}, {told}{apart}{self._more()}"
 
     def _more(self) -> str:
         if self.decision is not Decision.UNDECIDED:
             return ""
+        if self.unknown and self.needed is None:
+            return "; judge them, or more would not tell"
         if self.needed is None:
             return "; it stands so close to the limit that no number of goals would tell"
         goals = self.needed - self.rate.goals
@@ -81,14 +86,27 @@ def check(evidence: Evidence, limits: Sequence[Limit], baseline: Evidence | None
 def _checked(evidence: Evidence, limit: Limit, baseline: Evidence | None, level: float) -> Checked:
     own = figure(evidence, limit.name)
     if not limit.rise:
-        found = rate(list(own.counts.values()), level)
+        found, unknown = _bounded(own, level), sum(own.unknown.values())
         decision = found.decides(limit.most)
-        open_ = decision is Decision.UNDECIDED
-        return Checked(limit, own.label, found, decision, goals_needed(found, limit.most, level) if open_ else None)
+        open_ = decision is Decision.UNDECIDED and not unknown
+        needed = goals_needed(found, limit.most, level) if open_ else None
+        return Checked(limit, own.label, found, decision, needed, unknown)
     if baseline is None:
         raise DataError("a limit on a rise needs a baseline", "pass --baseline RUN")
     found = difference(changes(own, figure(baseline, limit.name)), level)
     return Checked(limit, own.label, found, found.decides(limit.most), _needed_change(found, limit.most))
+
+
+def _bounded(own: Figure, level: float) -> Rate:
+    """The rate of what was judged, between the bounds of all that was asked if the rest were no hits, or all hits."""
+    found = rate(list(own.counts.values()), level)
+    if not own.unknown:
+        return found
+    goals = {*own.counts, *own.unknown}
+    known = {goal: own.counts.get(goal, (0.0, 0.0)) for goal in goals}
+    none = [(hits, n + own.unknown.get(goal, 0)) for goal, (hits, n) in known.items()]
+    every = [(hits + own.unknown.get(goal, 0), n + own.unknown.get(goal, 0)) for goal, (hits, n) in known.items()]
+    return replace(found, low=min(found.low, rate(none, level).low), high=max(found.high, rate(every, level).high))
 
 
 def _needed_change(found: Rate, most: float) -> int | None:

@@ -95,7 +95,7 @@ class Policy(nn.Module):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
         counted = sequences.attention & mask.any(-1, keepdim=True)  # rows without a completion are asked nothing
         if self.separable:
-            layout = None if self.apart else lay_out(sequences)
+            layout = None if self.apart else lay_out(sequences, self.max_positions)
             if layout is None:
                 hidden = self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]]
             else:

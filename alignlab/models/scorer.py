@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from alignlab.data.batch import Sequences
 from alignlab.errors import ModelError
 from alignlab.models.load import without_dropout
+from alignlab.models.policy import max_positions
 from alignlab.models.shared import lay_out, probe, states
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.masked import last_index
@@ -54,7 +55,7 @@ class Scorer(nn.Module):
         """
         sequences.check_right_padded()
         passed(self.model, sequences.attention)
-        layout = None if self.apart else lay_out(sequences)
+        layout = None if self.apart else lay_out(sequences, max_positions(self.model))
         if layout is None:
             hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
         else:

@@ -43,10 +43,11 @@ class Layout(NamedTuple):
         return (same & before)[:, None]
 
 
-def lay_out(sequences: Sequences) -> Layout | None:
+def lay_out(sequences: Sequences, most: int = 1 << 30) -> Layout | None:
     """The layout of right-padded rows, or None where too few share a prompt for it to be worth while.
 
-    Rows are put together by their prompts wherever they stand in the batch; ids are compared, not only hashed.
+    Rows are put together by their prompts wherever they stand in the batch; ids are compared, not only hashed. A group
+    of more than `most` tokens, what a model reads at once, keeps all rows apart.
     """
     ids, real, reply = sequences
     rows, width = ids.shape
@@ -59,7 +60,7 @@ def lay_out(sequences: Sequences) -> Layout | None:
     starts = _offsets(group, replies)
     totals = lengths[first].scatter_add(0, group, replies)
     longest = int(totals.max())
-    if count * longest > WORTH * rows * width or count * longest**2 > CELLS:
+    if longest > most or count * longest > WORTH * rows * width or count * longest**2 > CELLS:
         return None
     member = _numbers(group)
     column = torch.arange(width, device=ids.device)
@@ -125,13 +126,31 @@ def states(model: nn.Module, layout: Layout) -> Tensor:
     return hidden.flatten(0, 1)
 
 
+def _windowed(config: Any) -> str:
+    """The setting by which attention, of some layers at least, sees only what stands near; '' where all see all.
+
+    A mask of ours would replace such a window, and a short probe would not show it.
+    """
+    if getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None):
+        return "sliding_window"
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    if kinds:
+        return f"layers of {', '.join(sorted(map(str, kinds)))}"
+    named = [name for name in vars(config) if "window" in name or name in ("attention_chunk_size", "attention_layers")]
+    return next((name for name in named if name not in _FREE and getattr(config, name)), "")
+
+
+_FREE = ("use_sliding_window", "sliding_window", "max_window_layers")
+"""Settings that limit nothing by themselves."""
+
+
 @torch.no_grad()
 def probe(model: nn.Module, vocabulary: int) -> str:
     """Why a model cannot take the layout; '' where laid-out rows give the hidden states of separate ones."""
-    config = model.config
-    window = getattr(config, "sliding_window", None)
-    if window and getattr(config, "use_sliding_window", True):
-        return "its attention is limited to a window"
+    config = model.config.get_text_config()
+    limit = _windowed(config)
+    if limit:
+        return f"its attention is limited by {limit}"
     device = next(model.parameters()).device
     ids = (torch.arange(24, device=device).view(2, 12) * 7 + 3) % vocabulary
     ids[1, :5] = ids[0, :5]
@@ -145,7 +164,7 @@ def probe(model: nn.Module, vocabulary: int) -> str:
     try:
         apart = model(input_ids=ids, use_cache=False).last_hidden_state
         together = states(model, layout)[layout.place]
-    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         return f"it does not take the mask: {str(error).splitlines()[0]}"
     finally:
         model.train(mode)

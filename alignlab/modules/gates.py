@@ -18,17 +18,18 @@ HALF = 0.05
 
 
 @torch.no_grad()
-def disagreement(logps: Tensor, other: Tensor, mask: Tensor, model: nn.Module) -> str:
+def disagreement(logps: Tensor, other: Tensor, mask: Tensor, model: nn.Module, slack: float = 1) -> str:
     """What is wrong when two (B, T) log-probabilities of the same tokens differ by more than rounding; else "".
 
-    `model` computed them: its weights, and autocast where it is on, say how far rounding reaches.
+    `model` computed them: its weights, and autocast where it is on, say how far rounding reaches. `slack` multiplies
+    the limit in full precision.
     """
     gaps = (logps - other).abs()[mask.bool()]
     if half(model, logps.device.type):
         mean = float(gaps.mean())
         return f"a mean of {mean:.2g} nats a token (limit {HALF:g} in half precision)" if mean > HALF else ""
-    largest = float(gaps.amax())
-    return f"up to {largest:.2g} nats a token (limit {FULL:g})" if largest > FULL else ""
+    largest, limit = float(gaps.amax()), slack * FULL
+    return f"up to {largest:.2g} nats a token (limit {limit:g})" if largest > limit else ""
 
 
 def gate_reference(method: str, logps: Tensor, reference: Tensor | None, mask: Tensor, policy: nn.Module) -> None:

@@ -14,17 +14,20 @@ from alignlab.errors import ConfigError, TrainingError
 from alignlab.method import OnlineConfig
 from alignlab.models.parts import Parts
 from alignlab.modules.experience import Chunk, Experience, chunks, minibatches, own_rows
-from alignlab.modules.gates import FULL, disagreement, half
+from alignlab.modules.gates import disagreement, half
 from alignlab.modules.optimise import adamw, all_sum, record, update
 from alignlab.numerics.logps import sequence_logps
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
+from alignlab.rollout.engine import TOLERANCE, consistency
 from alignlab.work import uncounted
 
 __all__ = ["Chunk", "Experience", "RolloutModule"]
 
 CHECKED = 50
-"""Rollouts after which the engine's log-probabilities are held against the policy's again."""
+"""Rollouts after which all log-probabilities of the engine are held against the policy's again."""
+SHARE = 16
+"""One completion in so many is held against it in every rollout."""
 Loss = Callable[[Chunk], tuple[Tensor, Mapping[str, Tensor]]]
 """A chunk's share of the minibatch's loss, and of its metrics: shares of all chunks and processes add up."""
 
@@ -42,6 +45,7 @@ class RolloutModule(L.LightningModule):
         self.config, self.parts = config, parts
         self.policy = parts.model
         self.reference = parts.reference if parts.has_reference else None
+        self.trusts = False  # whether the present rollout's log-probabilities are the engine's
         self.register_buffer("distrusts", torch.zeros((), dtype=torch.bool))  # in checkpoints: a resumed run knows it
 
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
@@ -77,24 +81,40 @@ class RolloutModule(L.LightningModule):
     def _own_logps(self, rollouts: Rollouts, batch_idx: int) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Log-probabilities of the samples, (B, T), their entropy summed over tokens, and how far the engine was off.
 
-        The engine's are taken as they are while they agree with the policy's own, which is looked at now and then; the
-        entropy is then estimated by -log p of what was drawn.
+        The engine's are taken as they are while they agree with the policy's own: all are compared now and then, some
+        of every rollout. The entropy is then estimated by -log p of what was drawn.
         """
-        mask = rollouts.sequences.completion
-        rounds = half(self.policy, mask.device.type)  # the engine's would differ by more than any limit can tell
-        if batch_idx % CHECKED and not rounds and not bool(self.distrusts):
-            return rollouts.logps, -rollouts.logps[mask].double().sum(), {}
-        both = self.in_chunks(rollouts.sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1))
-        logps, spread = both.unbind(-1)
-        gap = (rollouts.logps - logps)[mask].abs().max()
-        if not rounds and not bool(self.distrusts) and float(all_sum((gap > FULL).double())):
+        sequences, mask = rollouts.sequences, rollouts.sequences.completion
+        self.trusts = False
+        if half(self.policy, mask.device.type):  # differs by more than any limit can tell from an error
+            logps, spread = self._scored(sequences)
+            return logps, spread, {}
+        if batch_idx % CHECKED and not bool(self.distrusts):
+            few = rollouts.select(slice(0, -(-rollouts.rows // SHARE)))
+            self._hold_against(few, self._scored(few.sequences)[0])
+            if not bool(self.distrusts):
+                self.trusts = True
+                return rollouts.logps, -rollouts.logps[mask].double().sum(), {}
+        logps, spread = self._scored(sequences)
+        return logps, spread, {"train/engine_gap": self._hold_against(rollouts, logps)}
+
+    def _scored(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
+        """The policy's own log-probabilities, (B, T), and the entropy summed over tokens."""
+        both = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1))
+        return both[..., 0], both[..., 1].double().sum()
+
+    def _hold_against(self, rollouts: Rollouts, logps: Tensor) -> float:
+        """How far the engine is off; where that is more than rounding in any process, none is trusted from now on."""
+        gap = consistency(rollouts, logps)
+        off = float(all_sum(torch.tensor(float(not gap <= TOLERANCE), device=logps.device)))
+        if off and not bool(self.distrusts):
             self.distrusts.fill_(True)
             warnings.warn(
-                f"{self.config.name}: log-probabilities of the sampling engine are off by up to {float(gap):.2g} nats "
-                "a token; each rollout is scored again",
+                f"{self.config.name}: log-probabilities of the sampling engine are off by up to {gap:.2g} nats a "
+                "token; each rollout is scored again",
                 stacklevel=2,
             )
-        return logps, spread.double().sum(), {"train/engine_gap": float(gap)}
+        return gap
 
     def noise(self, prompts: int, *counters: int | str) -> Noise:
         """Random numbers of each completion: places in the global batch decide, whichever process holds a row."""
@@ -191,7 +211,8 @@ class RolloutModule(L.LightningModule):
 
     def gate_ratio(self, logps: Tensor, old_logps: Tensor, mask: Tensor) -> None:
         """Policy and rollout policy must agree before the first update, or every ratio is wrong."""
-        gap = disagreement(logps, old_logps, mask, self.policy)
+        # What an engine says is only known to agree where it was looked at.
+        gap = disagreement(logps, old_logps, mask, self.policy, slack=10 if self.trusts else 1)
         if gap:
             raise TrainingError(
                 f"{self.config.name}: the probability ratio is not 1 before update {self.trainer.global_step}: "

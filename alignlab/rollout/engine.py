@@ -2,7 +2,7 @@
 
 Engine log-probabilities are trusted as those of the policy only while they agree with what the trainer computes
 for the same tokens: to 1e-4 nats in float32. Lower precision, another kernel or another process can exceed that;
-a method then takes the trainer's own log-probabilities as the old ones.
+from then on a method takes the trainer's own log-probabilities as the old ones.
 """
 
 from __future__ import annotations
@@ -88,8 +88,3 @@ def consistency(rollouts: Rollouts, token_logps: Tensor) -> float:
     """
     difference = (rollouts.logps - token_logps.detach().to(rollouts.logps)).abs()
     return float(difference[rollouts.sequences.completion].amax())
-
-
-def trusted(rollouts: Rollouts, token_logps: Tensor) -> bool:
-    """Whether the engine's log-probabilities may stand in for the trainer's; never when any is NaN."""
-    return consistency(rollouts, token_logps) <= TOLERANCE

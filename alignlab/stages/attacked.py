@@ -58,11 +58,11 @@ class Attacker:
         if self.settings.sets:
             for line in self.source.notes:
                 self.graph.announce(line)
-            if self.graph.judge.name is None:
+            if self.graph.judge.name is None or self.graph.judge.exact:
                 raise ConfigError("nobody judges replies to prompt sets", "choose a judge, such as judge=phrases")
 
     def __bool__(self) -> bool:
-        return bool(self.config.goals) and self.graph.judge.name is not None and bool(self.goals)
+        return bool(self.config.goals) and self.graph.judge.name is not None and bool(self.goals or self._harmless())
 
     def __call__(self, policy: Artefact, label: str) -> Artefact | None:
         """What a stored policy answers, found or computed; None where there is nothing to do."""
@@ -75,7 +75,8 @@ class Attacker:
             "policy": policy.content,
             "data": self._address(),
             "seeds": graph.settings.seeds.key("evaluation"),
-            "protocol": [config.goals, config.attempts, config.temperature, self.settings, sorted(self.kinds)],
+            "protocol": [config.goals, config.attempts, config.temperature, sorted(self.kinds)],
+            "more": [self.settings.harmless, self.settings.conversations, self.settings.turns],
             "judge": graph.judge.address(),
             **graph.sampling_fields(),
         }
@@ -133,33 +134,38 @@ class Attacker:
         self, sampler: Sampler, prompts: Sequence[Prompt], name: str, label: str, inference: Work
     ) -> list[Sample]:
         """Replies with their verdict and, where it is known, their true score: nothing else is read of them."""
-        graph, numbers, found = self.graph, numbered(prompts), []
+        graph, numbers = self.graph, numbered(prompts)
+        own = self.source is graph.source  # it knows no true score of others' requests
         seed = graph.settings.seeds.of("evaluation", name)
-        rows = tokenised(graph, prompts)
+        rows = [row for row in tokenised(graph, prompts) if not row.truncated]  # a cut request is another request
+        if len(rows) < len(prompts):
+            left_out = len(prompts) - len(rows)
+            graph.announce(f"{left_out:,} of {len(prompts):,} attacks do not fit the model's context: not judged")
+        found = [_unasked(*each) for each in zip(prompts, numbers, strict=True)]
         for batch in replies(graph, sampler, rows, seed, f"attacking {label}", work=inference):
-            lengths = batch.rollouts.sequences.lengths.tolist()
-            verdicts = graph.judge.verdicts(batch.prompts, batch.texts)
-            columns = (batch.rows, batch.prompts, batch.texts, batch.ended, lengths, golds(graph, batch), verdicts)
-            found += [
-                Sample(
-                    prompt=prompt, attempt=numbers[row], text=text, ended=ended, length=length, gold=gold, verdict=said
-                )
-                for row, prompt, text, ended, length, gold, said in zip(*columns, strict=True)
-            ]
+            columns: dict[str, Sequence[Any]] = {
+                "text": batch.texts,
+                "ended": batch.ended,
+                "length": batch.rollouts.sequences.lengths.tolist(),
+                "gold": golds(graph, batch) if own else [None] * len(batch.rows),
+                "verdict": graph.judge.verdicts(batch.prompts, batch.texts),
+            }
+            for row, values in zip(batch.rows, zip(*columns.values(), strict=True), strict=True):
+                found[row] = replace(found[row], **dict(zip(columns, values, strict=True)))
         return found
 
     def _conversations(self, sampler: Sampler, label: str, inference: Work) -> list[Conversation]:
         graph, count = self.graph, self.settings.conversations
         attack = registry.component("attackers", self.source.attacker).load()
 
-        places = {goal.base: place for place, goal in enumerate(self.goals)}
+        places = {goal.id: place for place, goal in enumerate(self.goals)}
 
         def ask(talks: Sequence[Conversation]) -> list[str | None]:
             """Replies at this turn; a conversation that no longer fits the model's context has none.
 
             Random numbers belong to the conversation, however many others are still going on.
             """
-            turn, own = talks[0].turn, [places[talk.goal] * count + talk.number for talk in talks]
+            turn, own = talks[0].turn, [places[talk.prompt.id] * count + talk.number for talk in talks]
             seed = graph.settings.seeds.of("evaluation", f"{TALKS}-{turn}")
             rows = tokenised(graph, [talk.prompt for talk in talks])
             fitting = [replace(row, row=own[row.row]) for row in rows if not row.truncated]
@@ -169,7 +175,7 @@ class Attacker:
             return [said.get(number) for number in own]
 
         def push(talk: Conversation) -> tuple[Message, ...]:
-            rng = random.Random(derive("attacker", talk.goal, talk.number, talk.turn))
+            rng = random.Random(derive("attacker", talk.prompt.id, talk.number, talk.turn))
             pushed: tuple[Message, ...] = attack(talk.prompt.messages, talk.replies[-1], talk.verdicts[-1], rng)
             return pushed
 
@@ -183,6 +189,11 @@ class Attacker:
             name: control_figures(half, self.graph.judge.verdicts(half, [say(prompt, name) for prompt in half]))
             for name in CONTROLS
         }
+
+
+def _unasked(prompt: Prompt, attempt: int) -> Sample:
+    """An attack that could not be made: it counts as missing, never as one that was withstood."""
+    return Sample(prompt=prompt, attempt=attempt, text="", length=0, ended=False)
 
 
 def read(artefact: Artefact | None) -> Attacked:

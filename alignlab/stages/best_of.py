@@ -46,7 +46,7 @@ def curve(evaluator: Evaluator) -> Artefact | None:
         "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},
         "data": graph.source_address("evaluation"),
         "seeds": graph.settings.seeds.key("evaluation"),
-        "protocol": [config.split, copies, min(REQUESTS, config.prompts), config.temperature],
+        "protocol": [config.split, config.prompts, copies, REQUESTS, config.temperature],
         **graph.sampling_fields(),
     }
     key = graph.key("best_of", fields, "alignlab.stages.best_of", "alignlab.compare.subsets")

@@ -52,7 +52,7 @@ def frontier(evaluator: Evaluator, policy: Artefact, label: str) -> Artefact | N
         "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},
         "data": graph.source_address("evaluation"),
         "seeds": graph.settings.seeds.key("evaluation"),
-        "protocol": [config.split, count, WEIGHTS],
+        "protocol": [config.split, config.prompts, count, WEIGHTS],
         **graph.sampling_fields(),
     }
     key = graph.key("frontier", fields, "alignlab.stages.interpolated", "alignlab.rollout.mixture")

@@ -7,8 +7,12 @@ import random
 import pytest
 import torch
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
@@ -132,6 +136,31 @@ def test_rows_stay_apart_where_little_is_shared() -> None:
 def test_equal_hashes_are_not_equal_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "_weights", lambda width, device: torch.zeros(width, dtype=torch.long))
     assert lay_out(groups(1, [2, 2, 2])) is None
+
+
+def gpt_neo() -> PreTrainedModel:
+    kinds = [[["global", "local"], 1]]
+    sizes = dict(hidden_size=32, num_layers=2, num_heads=4, window_size=256)
+    return GPTNeoForCausalLM(GPTNeoConfig(**SIZES, **sizes, attention_types=kinds))
+
+
+def gemma3() -> PreTrainedModel:
+    sizes = dict(LLAMA, head_dim=8, num_key_value_heads=2, layer_types=["sliding_attention", "full_attention"])
+    return Gemma3ForCausalLM(Gemma3TextConfig(**sizes, sliding_window=4096))
+
+
+@pytest.mark.parametrize("make", [gpt_neo, gemma3])
+def test_windows_of_any_name_keep_rows_apart(make) -> None:
+    """A short probe does not show them, and our mask would take their place."""
+    assert "its attention is limited by" in Policy(make()).apart
+
+
+def test_a_group_longer_than_the_context_keeps_rows_apart() -> None:
+    long = pad([([7] * 10, [1] * 4) for _ in range(6)], 0)
+    layout = lay_out(long)
+    assert layout is not None
+    assert layout.ids.shape[1] == 34
+    assert lay_out(long, most=33) is None
 
 
 def test_a_model_that_sees_a_window_keeps_rows_apart() -> None:

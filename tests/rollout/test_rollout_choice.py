@@ -12,7 +12,7 @@ from transformers import MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2Fo
 
 from alignlab.errors import ConfigError, ModelError
 from alignlab.models.policy import Policy
-from alignlab.rollout.engine import build_engine, consistency, trusted
+from alignlab.rollout.engine import TOLERANCE, build_engine, consistency
 from alignlab.rollout.llama_engine import LlamaEngine
 from alignlab.rollout.llama_weights import unsupported
 from alignlab.rollout.sampling import Sampling
@@ -167,12 +167,12 @@ def test_consistency_with_the_trainer():
     rollouts = sample(model, prompts=PROMPTS, ends=(7, 8))
     recomputed = Policy(model)(rollouts.sequences).logps
     assert 0 < consistency(rollouts, recomputed) < 1e-5
-    assert trusted(rollouts, recomputed)
+    assert consistency(rollouts, recomputed) <= TOLERANCE
     shifted = recomputed.detach().clone()
     row, column = rollouts.sequences.completion.nonzero()[5].tolist()
     shifted[row, column] += 2e-4
     assert consistency(rollouts, shifted) == pytest.approx(2e-4, rel=0.05)
-    assert not trusted(rollouts, shifted)
+    assert not consistency(rollouts, shifted) <= TOLERANCE
 
 
 def test_consistency_looks_at_completions_only():
@@ -186,4 +186,4 @@ def test_nan_is_never_trusted():
     broken = rollouts.logps.clone()
     broken[tuple(rollouts.sequences.completion.nonzero()[0])] = math.nan
     assert math.isnan(consistency(rollouts, broken))
-    assert not trusted(rollouts, broken)
+    assert not consistency(rollouts, broken) <= TOLERANCE

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support import TINY
 
 from alignlab.compose import composed
 from alignlab.config import typed
-from alignlab.data.schema import Verdict
+from alignlab.data.schema import Message, Verdict
+from alignlab.data.tokens import Limits
+from alignlab.errors import ConfigError
 from alignlab.evaluation.posture import Attacked
 from alignlab.stages.attacked import Attacker, read
 from alignlab.stages.graph import Graph
@@ -95,3 +99,35 @@ def test_kinds_may_be_named_and_nobody_is_attacked_without_goals(graph: Graph) -
     assert not Attacker(graph, replace(config, goals=0))
     assert Attacker(graph, replace(config, goals=0))(graph.sft, "SFT") is None
     assert read(None) == Attacked()
+
+
+def test_what_does_not_fit_is_missing_and_never_withstood(
+    graph: Graph, attacker: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [goal for goal in attacker.goals for _ in range(2)]
+    short = len(prompts[0].messages[0].content.split()) + 3
+    monkeypatch.setattr(graph.base, "limits", lambda prompts=False: Limits(max_length=short + 16, max_completion=16))
+    told: list[str] = []
+    monkeypatch.setattr(graph, "announce", told.append)
+    long = replace(prompts[1], messages=(Message("user", prompts[1].messages[0].content + " please" * 40),))
+    found = attacker._samples(graph.sampler(graph.sft, 1.0), [prompts[0], long], "x", "SFT", Work())
+    assert [sample.verdict is None for sample in found] == [False, True]
+    assert found[1].text == ""
+    assert "1 of 2 attacks do not fit" in told[-1]
+
+
+def test_prompt_sets_are_named_on_the_command_line_and_need_a_judge_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    rows = [{"prompt": f"how do i {what}", "kind": kind} for what, kind in (("a", "harmful"), ("b", "lookalike"))]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = [*TINY, f"store={tmp_path / 'store'}", "algo=dpo", f"evaluation.posture.sets.own={file}"]
+    graph = Graph(typed(composed(words)), quiet=True)
+    with pytest.raises(ConfigError, match="nobody judges replies to prompt sets"):
+        Attacker(graph, graph.settings.evaluation).check()
+    judged = Graph(typed(composed([*words, "judge=phrases"])), quiet=True)
+    own = Attacker(judged, judged.settings.evaluation)
+    own.check()
+    found = read(own(judged.sft, "SFT"))
+    assert {sample.prompt.kind for sample in found.attempts} == {"harmful"}
+    assert all(sample.gold is None for sample in found.attempts)
+    assert {sample.prompt.kind for sample in found.harmless} == {"lookalike"}
