@@ -1,0 +1,61 @@
+"""How long alignlab takes to start: help, and a whole run of one step whose stages are in the store already."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from contest.figures import quartiles
+from contest.referee import ContestError, environment
+
+IMPORTS = "import torch, lightning, transformers"
+RUN = ("algo=dpo", "experiment=quick", "algo.epochs=1", "overlap=false")
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of each command, taking turns; the run's first time, which fills the store, is left out."""
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        timed(folder, "-m", "alignlab", *RUN)
+        for number in range(given.repeats):
+            commands = {
+                "--help": ("-m", "alignlab", "--help"),
+                "imports": ("-c", IMPORTS),
+                "run, warm store": ("-m", "alignlab", *RUN, *one_step(number)),
+            }
+            for name, command in commands.items():
+                seconds.setdefault(name, []).append(timed(folder, *command))
+    return {"shape": "start", "seconds": {name: [round(v, 3) for v in found] for name, found in seconds.items()}}
+
+
+def one_step(number: int) -> tuple[str, ...]:
+    """One update on all pairs; another rate each time, so that the method itself is never found in the store."""
+    return ("algo.batch_size=100000", f"algo.lr={1e-4 * (number + 1):.1e}")
+
+
+def timed(folder: Path, *command: str) -> float:
+    """Wall seconds of a Python command. ContestError where it fails."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment(1), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ContestError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}", "run it by itself")
+    return time.perf_counter() - began
+
+
+def table(found: dict[str, Any]) -> Table:
+    out = Table("start", "seconds", "quartiles")
+    for name, seconds in found["seconds"].items():
+        low, _, high = quartiles(seconds)
+        out.add_row(name, f"{statistics.median(seconds):.2f}", f"{low:.2f} to {high:.2f}")
+    return out
