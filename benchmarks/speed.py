@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from contest import figures, rollouts, rows, start
+from contest import figures, rollouts, rows, start, sweep
 from contest.material import drawn, tokens, write
 from contest.referee import contest
 from contest.shapes import ASIDE, OURS, SCALING, SHAPES, TASKS
@@ -32,17 +32,24 @@ OTHERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "rows": rows.measure,
     "start": start.measure,
     "rollouts": rollouts.measure,
+    "sweep": sweep.measure,
 }
 SHOWN: dict[str, Callable[[dict[str, Any]], Any]] = {
     "rows": rows.table,
     "start": start.table,
     "rollouts": rollouts.table,
+    "sweep": sweep.table,
 }
 
 
 def asked(given: argparse.Namespace) -> list[str]:
     """Names of shapes, with `scaling` spelled out."""
     return [each for name in given.shapes for each in ((*SCALING, "rows") if name == "scaling" else (name,))]
+
+
+def known() -> list[str]:
+    """Every name that can be asked for; `sweep` is also the shape that its trainings have."""
+    return list(dict.fromkeys((*SHAPES, *OTHERS, "scaling")))
 
 
 def contenders(task: str, given: argparse.Namespace) -> list[str]:
@@ -80,7 +87,7 @@ def machine() -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     out = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*SHAPES, *OTHERS, "scaling"]
+    names = known()
     out.add_argument("shapes", nargs="*", metavar="SHAPE", default=["short"], help=f"of {', '.join(names)}")
     out.add_argument("--repeats", type=int, default=9, help="rounds that count")
     out.add_argument("--threads", type=int, default=1, help="of every contender")
@@ -97,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     wrong = [name for name in asked(given) if name not in SHAPES and name not in OTHERS]
     if wrong:
-        parser().error(f"unknown shape {wrong[0]!r}, choose from {', '.join([*SHAPES, *OTHERS, 'scaling'])}")
+        parser().error(f"unknown shape {wrong[0]!r}, choose from {', '.join(known())}")
     found: list[dict[str, Any]] = []
     try:
         for each in measured(given):

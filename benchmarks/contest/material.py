@@ -65,7 +65,9 @@ def write(shape: Shape, folder: Path) -> None:
     """Make the material of a shape; the same shape gives the same material."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     torch.manual_seed(0)
     config = dict(
         vocab_size=shape.vocabulary,

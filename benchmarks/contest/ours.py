@@ -75,13 +75,18 @@ def run(contender: str, task: str, shape: Shape, folder: Path, turns: Turns) -> 
     objective = {"_objective": PairObjective(method, config)} if method.objective else {}
     seeds = Seeds(0)
     parts = Parts(
-        method=method.name, model=model, seeds=seeds, tokenizer=None, total=STEPS, **_logged(task), **built.parts, **objective
+        method=method.name,
+        model=model,
+        seeds=seeds,
+        tokenizer=None,
+        total=STEPS,
+        **_logged(task),
+        **built.parts,
+        **objective,
     )
     module = method.load_module()(config, parts)
     watch(module, turns)
-    data = PreferenceData(
-        built.view, built.rows, built.batch, seeds=seeds, steps=STEPS, pad_id=PAD, **built.data
-    )
+    data = PreferenceData(built.view, built.rows, built.batch, seeds=seeds, steps=STEPS, pad_id=PAD, **built.data)
     with tempfile.TemporaryDirectory() as work:
         fit(module, data, Job(task, Path(work), TrainerConfig(accelerator="cpu"), seeds))
 
@@ -143,9 +148,7 @@ def rloo(model: Any, shape: Shape, pairs: list[Pair], folder: Path) -> Built:
 
 def _online(name: str, own: dict[str, Any], model: Any, shape: Shape, pairs: list[Pair], folder: Path) -> Built:
     prompts = pairs[: shape.completions // GENERATIONS]
-    rows = [
-        PromptTokens(i, Prompt(str(i), text=str(i)), _ids(pair.prompt), False) for i, pair in enumerate(prompts)
-    ]
+    rows = [PromptTokens(i, Prompt(str(i), text=str(i)), _ids(pair.prompt), False) for i, pair in enumerate(prompts)]
     sampling = Sampling(max_new_tokens=shape.completion[1])
     parts = dict(
         _reference=Frozen(policy_of(folder)),
@@ -159,15 +162,13 @@ def _online(name: str, own: dict[str, Any], model: Any, shape: Shape, pairs: lis
     return Built(name, settings, parts, Data.PROMPTS, rows, {}, len(rows))
 
 
-def _logged(task: str) -> dict[str, int]:
+def _logged(task: str) -> dict[str, Any]:
     """How often a run logs by default: every rollout, or every tenth update."""
     return {"log_every": 1 if task in ("grpo", "rloo") else TrainerConfig().log_every}
 
 
 def _pairs(pairs: list[Pair]) -> list[PairTokens]:
-    return [
-        PairTokens(i, _ids(pair.prompt), *map(_ids, pair.both), None, None, False) for i, pair in enumerate(pairs)
-    ]
+    return [PairTokens(i, _ids(pair.prompt), *map(_ids, pair.both), None, None, False) for i, pair in enumerate(pairs)]
 
 
 def _ids(ids: Sequence[int]) -> np.ndarray:

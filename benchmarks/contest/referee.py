@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,6 +33,17 @@ def environment(threads: int) -> dict[str, str]:
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     fixed = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)} if threads else {}
     return {**os.environ, **OFFLINE, **fixed, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def timed(folder: Path, threads: int, *command: str) -> float:
+    """Wall seconds of a Python command in a folder. ContestError where it fails."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment(threads), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ContestError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-800:]}", "run it by itself")
+    return time.perf_counter() - began
 
 
 @dataclass
@@ -111,5 +123,6 @@ class _Runner:
         self.log.seek(0)
         tail = self.log.read().strip().splitlines()[-8:]
         raise ContestError(
-            f"{self.lane.contender} stopped: " + "\n".join(tail), "pip install 'alignlab[bench]', or leave it out: --only"
+            f"{self.lane.contender} stopped: " + "\n".join(tail),
+            "pip install 'alignlab[bench]', or leave it out: --only",
         )

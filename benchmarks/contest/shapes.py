@@ -63,6 +63,7 @@ SHAPES = {
     "tokens-64": Shape("64 pairs a step", pairs=64),
     "model-1m": Shape("1 M parameters", hidden=128, inner=344),
     "model-16m": Shape("16 M parameters", hidden=512, inner=1376),
+    "sweep": Shape("1 M parameters, 32 rows a step", hidden=128, inner=344, pairs=32),
     "probe": Shape(
         "a check that everything runs, seconds long",
         prompt=(4, 12),

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from contest.figures import quartiles
-from contest.referee import ContestError, environment
+from contest.referee import timed
 
 IMPORTS = "import torch, lightning, transformers"
 RUN = ("algo=dpo", "experiment=quick", "algo.epochs=1", "overlap=false")
@@ -25,7 +22,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        timed(folder, "-m", "alignlab", *RUN)
+        timed(folder, 1, "-m", "alignlab", *RUN)
         for number in range(given.repeats):
             commands = {
                 "--help": ("-m", "alignlab", "--help"),
@@ -33,24 +30,13 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 "run, warm store": ("-m", "alignlab", *RUN, *one_step(number)),
             }
             for name, command in commands.items():
-                seconds.setdefault(name, []).append(timed(folder, *command))
+                seconds.setdefault(name, []).append(timed(folder, 1, *command))
     return {"shape": "start", "seconds": {name: [round(v, 3) for v in found] for name, found in seconds.items()}}
 
 
 def one_step(number: int) -> tuple[str, ...]:
     """One update on all pairs; another rate each time, so that the method itself is never found in the store."""
     return ("algo.batch_size=100000", f"algo.lr={1e-4 * (number + 1):.1e}")
-
-
-def timed(folder: Path, *command: str) -> float:
-    """Wall seconds of a Python command. ContestError where it fails."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment(1), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ContestError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}", "run it by itself")
-    return time.perf_counter() - began
 
 
 def table(found: dict[str, Any]) -> Table:

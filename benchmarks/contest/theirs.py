@@ -22,6 +22,7 @@ from contest.material import BETA, BETA_ONLINE, BETAS, CLIP, LR, Pair, read, spe
 from contest.shapes import ASIDE, GENERATIONS, Shape
 from contest.turns import Turns
 
+SAMPLING = ("grpo", "rloo")
 STEPS = 1 << 10
 """Steps that rows are laid out for; more than any contest has."""
 COMMON: dict[str, Any] = dict(
@@ -57,7 +58,9 @@ def run(contender: str, task: str, shape: Shape, folder: Path, turns: Turns) -> 
     kind = AutoModelForSequenceClassification if task == "reward" else AutoModelForCausalLM
     place = folder / ("scorer" if task == "reward" else "policy")
     model = kind.from_pretrained(place, dtype="float32")
-    trainer_of, config_of, rows, settings, more = TASKS[task](shape, read(folder))
+    pairs = read(folder)
+    kept = pairs[: shape.completions // GENERATIONS] if task in SAMPLING else pairs
+    trainer_of, config_of, rows, settings, more = TASKS[task](shape, kept)
     settings |= {} if contender == ASIDE else PLAIN
     settings |= dict(precompute_ref_log_probs=True) if contender == "TRL cached" else {}
     with tempfile.TemporaryDirectory() as work:
@@ -87,15 +90,15 @@ def watch(trainer: Any, turns: Turns) -> None:
 
 def sft(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
     rows = [dict(prompt=spelled(pair.prompt), completion=" " + spelled(pair.chosen)) for pair in pairs]
-    return trl.SFTTrainer, trl.SFTConfig, rows, _stored(len(rows), shape), {}
+    return trl.SFTTrainer, trl.SFTConfig, rows, _stored(shape.pairs, shape), {}
 
 
 def reward(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
-    return trl.RewardTrainer, trl.RewardConfig, _pairs(pairs), _stored(len(pairs), shape), {}
+    return trl.RewardTrainer, trl.RewardConfig, _pairs(pairs), _stored(shape.pairs, shape), {}
 
 
 def dpo(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
-    settings = _stored(len(pairs), shape) | dict(beta=BETA)
+    settings = _stored(shape.pairs, shape) | dict(beta=BETA)
     return trl.DPOTrainer, trl.DPOConfig, _pairs(pairs), settings, {}
 
 
@@ -105,7 +108,7 @@ def kto(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
         for pair in pairs
         for reply, good in ((pair.chosen, True), (pair.rejected, False))
     ]
-    return trl.KTOTrainer, trl.KTOConfig, rows, _stored(len(rows), shape) | dict(beta=BETA), {}
+    return trl.KTOTrainer, trl.KTOConfig, rows, _stored(shape.completions, shape) | dict(beta=BETA), {}
 
 
 def grpo(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
@@ -123,7 +126,7 @@ def _online(shape: Shape, pairs: list[Pair]) -> tuple[Any, ...]:
         max_completion_length=shape.completion[1],
         beta=BETA_ONLINE,
     )
-    rows = [dict(prompt=spelled(pair.prompt)) for pair in pairs[: shape.completions // GENERATIONS]]
+    rows = [dict(prompt=spelled(pair.prompt)) for pair in pairs]
     return rows, settings, dict(reward_funcs=even)
 
 
@@ -139,8 +142,8 @@ def _pairs(pairs: list[Pair]) -> list[dict[str, str]]:
     ]
 
 
-def _stored(rows: int, shape: Shape) -> dict[str, Any]:
-    return dict(per_device_train_batch_size=rows, max_length=shape.positions)
+def _stored(batch: int, shape: Shape) -> dict[str, Any]:
+    return dict(per_device_train_batch_size=batch, max_length=shape.positions)
 
 
 TASKS: dict[str, Callable[..., tuple[Any, ...]]] = {
