@@ -46,7 +46,7 @@ def test_alignlab_and_bare_loops_do_the_same_work_in_turns(folder: Path) -> None
     for lane in lanes:
         assert len(lane.seconds) == 2
         assert len(lane.losses) == 3
-        assert min(lane.seconds) > 0
+        assert min(*lane.seconds, *lane.worked) > 0
         assert lane.peak_mb > lane.imports_mb > 0
 
 
@@ -103,11 +103,13 @@ def test_tokens_count_prompts_once_for_each_completion() -> None:
 
 
 def test_ratios_are_taken_within_rounds() -> None:
-    ours, theirs = Lane(OURS, seconds=[1.0, 2.0, 4.0]), Lane("TRL", seconds=[3.0, 5.0, 20.0])
-    assert ratios(theirs, ours) == [3.0, 2.5, 5.0]
+    ours = Lane(OURS, seconds=[1.0, 2.0, 4.0], worked=[1.0, 1.0, 1.0])
+    theirs = Lane("TRL", seconds=[3.0, 5.0, 20.0], worked=[2.0, 2.0, 2.0])
+    assert ratios(theirs.seconds, ours.seconds) == [3.0, 2.5, 5.0]
     assert quartiles([3.0, 2.5, 5.0]) == (2.75, 3.0, 4.0)
     row = summary("probe", "dpo", 100, [ours, theirs])["contenders"][1]
     assert row["ratio"] == {"median": 3.0, "quartiles": [2.75, 4.0]}
+    assert row["processor_ratio"]["median"] == 2.0
     assert row["tokens_per_second"] == 20
 
 
@@ -115,7 +117,7 @@ def test_the_command_shows_a_table_and_writes_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fast(shape: str, task: str, names: list[str], folder: Path, **_: Any) -> list[Lane]:
-        return [Lane(name, seconds=[0.1 * place, 0.1 * place]) for place, name in enumerate(names, 1)]
+        return [Lane(name, seconds=[0.1 * place] * 2, worked=[0.1] * 2) for place, name in enumerate(names, 1)]
 
     monkeypatch.setattr(speed, "contest", fast)
     out = tmp_path / "speed.json"

@@ -22,9 +22,15 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def ratios(lane: Lane, base: Lane) -> list[float]:
-    """Seconds of a contender over those of another, round by round."""
-    return [own / other for own, other in zip(lane.seconds, base.seconds, strict=True)]
+def ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
+    """What one contender took over what another took, round by round."""
+    return [each / other for each, other in zip(own, base, strict=True)]
+
+
+def spread(own: Sequence[float], base: Sequence[float]) -> dict[str, Any]:
+    """Median and quartiles of the ratios."""
+    low, middle, high = quartiles(ratios(own, base))
+    return {"median": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)]}
 
 
 def summary(shape: str, task: str, tokens: int, lanes: Sequence[Lane]) -> dict[str, Any]:
@@ -40,16 +46,17 @@ def summary(shape: str, task: str, tokens: int, lanes: Sequence[Lane]) -> dict[s
 
 def _row(lane: Lane, base: Lane, tokens: int) -> dict[str, Any]:
     middle = statistics.median(lane.seconds)
-    low, ratio, high = quartiles(ratios(lane, base))
     return {
         "contender": lane.contender,
-        "ratio": {"median": round(ratio, 3), "quartiles": [round(low, 3), round(high, 3)]},
+        "ratio": spread(lane.seconds, base.seconds),
+        "processor_ratio": spread(lane.worked, base.worked),
         "step_ms": round(1000 * middle, 2),
         "tokens_per_second": round(tokens / middle),
         "peak_mb": round(lane.peak_mb, 1),
         "peak_above_imports_mb": round(lane.peak_mb - lane.imports_mb, 1),
         "setup_seconds": round(lane.setup, 2),
         "seconds": [round(each, 5) for each in lane.seconds],
+        "processor_seconds": [round(each, 5) for each in lane.worked],
         "losses": lane.losses,
     }
 
@@ -68,7 +75,7 @@ def versions() -> dict[str, str]:
 def table(found: dict[str, Any]) -> Table:
     """One contest for the terminal."""
     out = Table(
-        *("", "ratio", "quartiles", "ms", "tokens/s", "peak MB", "of its own"),
+        *("", "ratio", "quartiles", "processor", "ms", "tokens/s", "peak MB", "of its own"),
         title=f"{found['shape']} {found['task']}: {found['tokens_a_step']:,} tokens a step",
     )
     for column in out.columns[1:]:
@@ -79,6 +86,7 @@ def table(found: dict[str, Any]) -> Table:
             row["contender"],
             f"{row['ratio']['median']:.2f}",
             f"{low:.2f} to {high:.2f}",
+            f"{row['processor_ratio']['median']:.2f}",
             f"{row['step_ms']:,.0f}" if row["step_ms"] >= 100 else f"{row['step_ms']:.1f}",
             f"{row['tokens_per_second']:,}",
             f"{row['peak_mb']:,.0f}",

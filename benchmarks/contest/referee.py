@@ -55,6 +55,8 @@ class Lane:
     """Seconds from the end of imports to the first step."""
     seconds: list[float] = field(default_factory=list)
     """Of each step, warm-up left out."""
+    worked: list[float] = field(default_factory=list)
+    """Processor seconds of the same steps, which other processes on the machine disturb less."""
     losses: list[float | None] = field(default_factory=list)
     """Of each step, warm-up included; None where a contender samples."""
     peak_mb: float = 0.0
@@ -76,6 +78,7 @@ def contest(
                 each.lane.losses.append(found["loss"])
                 if number >= warm:
                     each.lane.seconds.append(found["seconds"])
+                    each.lane.worked.append(found["worked"])
         for each in runners:
             each.tell("stop")
             found = each.hear()

@@ -23,6 +23,7 @@ class Turns:
         self.began = time.perf_counter()
         self.imported = 0.0
         self.started: float | None = None
+        self.worked = 0.0
         self.loss: Any = None
         """Of the step under way, where a contender says; a tensor or number."""
 
@@ -36,12 +37,17 @@ class Turns:
         if self.started is None:
             self._say(ready=now - self.began)
         else:
-            self._say(seconds=now - self.started, loss=None if self.loss is None else float(self.loss))
+            worked = time.process_time() - self.worked
+            self._say(
+                seconds=now - self.started,
+                worked=worked,
+                loss=None if self.loss is None else float(self.loss),
+            )
         self.loss = None
         if self.orders.readline().strip() != "go":
             self._say(peak_mb=peak(), imports_mb=self.imported)
             raise SystemExit(0)
-        self.started = time.perf_counter()
+        self.started, self.worked = time.perf_counter(), time.process_time()
 
     def _say(self, **facts: Any) -> None:
         self.answers.write(json.dumps(facts) + "\n")
