@@ -84,7 +84,7 @@ def test_completions_behind_one_prompt_have_the_log_probabilities_of_rows_of_the
     logits = model(torch.tensor([prompt + replies[1]])).logits[0].log_softmax(-1)
     places = range(len(prompt) - 1, len(prompt) + len(replies[1]) - 1)
     assert float(apart[1]) == pytest.approx(
-        sum(float(logits[at, ids]) for at, ids in zip(places, replies[1])), rel=1e-6
+        sum(float(logits[at, ids]) for at, ids in zip(places, replies[1], strict=True)), rel=1e-6
     )
 
 
