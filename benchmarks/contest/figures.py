@@ -75,7 +75,7 @@ def versions() -> dict[str, str]:
 def table(found: dict[str, Any]) -> Table:
     """One contest for the terminal."""
     out = Table(
-        *("", "ratio", "quartiles", "processor", "ms", "tokens/s", "peak MB", "of its own"),
+        *("", "ratio", "quartiles", "CPU", "ms", "tokens/s", "MB", "own MB"),
         title=f"{found['shape']} {found['task']}: {found['tokens_a_step']:,} tokens a step",
     )
     for column in out.columns[1:]:
@@ -85,7 +85,7 @@ def table(found: dict[str, Any]) -> Table:
         out.add_row(
             row["contender"],
             f"{row['ratio']['median']:.2f}",
-            f"{low:.2f} to {high:.2f}",
+            f"{low:.2f}-{high:.2f}",
             f"{row['processor_ratio']['median']:.2f}",
             f"{row['step_ms']:,.0f}" if row["step_ms"] >= 100 else f"{row['step_ms']:.1f}",
             f"{row['tokens_per_second']:,}",
