@@ -32,7 +32,8 @@ class Laid:
 
     def states(self, model: Any) -> Tensor:
         """Last hidden states, (R L, H)."""
-        found = model(input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=False)
+        mask = None if self.mask is None else self.mask.to(model.dtype)  # torch misreads a mask of another type
+        found = model(input_ids=self.ids, attention_mask=mask, position_ids=self.positions, use_cache=False)
         return found.last_hidden_state.flatten(0, 1)
 
 
