@@ -100,10 +100,15 @@ TOKENS = 16_384
 """Tokens, padding included, in one forward pass with gradient when nothing else is asked for."""
 
 
-def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS) -> list[Tensor]:
+SPARE = 64
+"""Tokens of padding that a further pass must save on a CPU to be worth its fixed cost, of a model of any size."""
+
+
+def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS, tight: bool = False) -> list[Tensor]:
     """Row numbers of micro-batches, shortest rows first, so that little of each is padding: (B,) -> [(b,), ...].
 
-    At most `rows` rows each; 0 means as many as `tokens` holds at the width of the longest. Every row is in one.
+    At most `rows` rows each; 0 means as many as `tokens` holds at the width of the longest. Every row is in one. With
+    `tight` they are cut further on a CPU, where that saves more padding than a pass costs; a GPU rather has few.
     """
     order = torch.argsort(lengths, stable=True)
     if rows:
@@ -113,7 +118,22 @@ def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS) -> list
         if (stop - start) * width > tokens and stop - 1 > start:
             cuts.append(order[start : stop - 1])
             start = stop - 1
-    return [*cuts, order[start:]]
+    cuts.append(order[start:])
+    if not tight or lengths.device.type != "cpu":
+        return cuts
+    return [part for cut in cuts for part in _tightened(cut, lengths[cut])]
+
+
+def _tightened(rows: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Rows, shortest first, cut in two where that saves most padding, and so on while it saves enough."""
+    if len(rows) < 2:
+        return [rows]
+    saved = torch.arange(1, len(rows)) * (lengths[-1] - lengths[:-1])
+    most, place = saved.max(0)
+    if int(most) <= SPARE:
+        return [rows]
+    at = int(place) + 1
+    return [*_tightened(rows[:at], lengths[:at]), *_tightened(rows[at:], lengths[at:])]
 
 
 def over_rows(sequences: Sequences, score: Callable[[Sequences], Tensor], rows: int = 0) -> Tensor:
@@ -195,7 +215,7 @@ class TokenBatch(Batch, ABC):
 
     def by_length(self, rows: int = 0) -> list[Self]:
         """Micro-batches of rows of similar length; see `length_cuts`."""
-        return [self.select(part) for part in length_cuts(self.lengths, rows)]
+        return [self.select(part) for part in length_cuts(self.lengths, rows, tight=True)]
 
 
 def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) -> Tensor | None:

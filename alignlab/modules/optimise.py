@@ -35,7 +35,7 @@ def adamw(config: TrainedConfig, *models: tuple[nn.Module, float]) -> torch.opti
     groups = [
         {"params": [p for p in model.parameters() if p.requires_grad], "lr_scale": scale} for model, scale in models
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95), fused=True)
 
 
 def learning_rate(config: TrainedConfig, step: int, total: int, ahead: int = 1) -> float:
