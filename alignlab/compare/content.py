@@ -136,7 +136,7 @@ METRICS: tuple[Metric, ...] = (
         "percent",
         1,
         "posture",
-        "Harmless requests in the wording of an attack that were refused.",
+        "Harmless evaluation requests in the wording of an attack that were refused; the posture counts all kinds.",
     ),
     Metric(
         "youden",

@@ -28,7 +28,7 @@ from alignlab.compare.postures import (
     metric_of,
     over_refusal_of,
     posture_of,
-    refused_of,
+    requests_of,
     wrapped_of,
     youden_attacked_of,
 )
@@ -129,10 +129,6 @@ def posture_row(
     }
 
 
-def _gap(run: Run, side: str) -> float | None:
-    return _minus(*(metric_of(run, f"breach_{kind}", side) for kind in ("held_out", "seen")))
-
-
 def _value(row: Mapping[str, Any], name: str) -> float:
     value = row[name]["mean"]
     return float("-inf") if value is None else float(value)
@@ -153,16 +149,16 @@ def _metric(runs: Mapping[int, Run], name: str, side: str) -> dict[str, Any]:
 
 
 def _over(runs: Mapping[int, Run], kind: str, side: str) -> dict[str, Any]:
-    """Over-refusal over seeds; of one run, or where all or none were refused at every seed, by the requests judged.
+    """Over-refusal over seeds; of one run, or where all or none were refused at every seed, by its requests.
 
-    Seeds that agree on 0 measure no uncertainty, and an interval without width would claim none.
+    Seeds that agree on 0 measure no uncertainty, and an interval without width would claim none. They ask the same
+    requests, as attacks do, so that each counts once, however often it was asked.
     """
     found = over(runs, lambda run: over_refusal_of(run, kind, side))
-    counts = [pair for run in runs.values() if (pair := refused_of(run, kind, side)) is not None]
-    refused, judged = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
-    if not judged or (len(found["by_seed"]) > 1 and not refused == found["mean"] * judged in (0, judged)):
+    asked = [n for run in runs.values() if (n := requests_of(run, kind, side)) is not None]
+    if not asked or (len(found["by_seed"]) > 1 and set(found["by_seed"].values()) not in ({0.0}, {1.0})):
         return found
-    ends = proportion(refused, judged)
+    ends = proportion(found["mean"] * min(asked), min(asked))
     return {**found, "low": ends.low, "high": ends.high, "unit": "requests"}
 
 

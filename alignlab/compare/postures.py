@@ -71,13 +71,23 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def refused_of(run: Run, kind: str, side: str = "") -> tuple[int, int] | None:
-    """(refused, judged) of a form of harmless requests; wrapped ones over all attacks. None where unknown."""
+def refused_of(run: Run, kind: str, side: str = "") -> list[tuple[int, int]]:
+    """(refused, judged) of a form of harmless requests; of wrapped ones for each attack. Empty where unknown."""
     known = mapping(posture_of(run, side), "harmless").get(kind)
-    if isinstance(known, Mapping):
-        pairs = [pair for each in known.values() if (pair := _pair(each)) is not None]
-        return (sum(a for a, _ in pairs), sum(b for _, b in pairs)) if pairs else None
-    return _pair(known)
+    found = list(known.values()) if isinstance(known, Mapping) else [known]
+    return [pair for each in found if (pair := _pair(each)) is not None]
+
+
+def requests_of(run: Run, kind: str, side: str = "") -> int | None:
+    """Different requests behind the counts of a form; None where nothing was counted.
+
+    Where a result does not say, those of the attack that met most: each attack words the same requests.
+    """
+    known = [judged for _, judged in refused_of(run, kind, side)]
+    said = _whole(mapping(posture_of(run, side), "requests").get(kind))
+    if not known:
+        return None
+    return max(known) if said is None or not 0 < said <= sum(known) else said
 
 
 def wrapped_of(run: Run, side: str = "") -> dict[str, float]:
@@ -95,12 +105,13 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 
 def over_refusal_of(run: Run, kind: str, side: str = "") -> float | None:
-    """Share refused of a form of harmless requests: the figure of the run, else from its counts."""
-    known = metric_of(run, f"refusal_{kind}", side)
-    if known is not None:
-        return known
-    counts = refused_of(run, kind, side)
-    return counts[0] / counts[1] if counts else None
+    """Share refused of a form of harmless requests, every kind of attack counting alike.
+
+    The counts decide: they hold all kinds of attack, where the figure of the run is over the evaluation prompts, which
+    may know those of training alone. That figure stands in where nothing was counted.
+    """
+    shares = [refused / judged for refused, judged in refused_of(run, kind, side)]
+    return float(np.mean(shares)) if shares else metric_of(run, f"refusal_{kind}", side)
 
 
 def held_of(run: Run, side: str = "") -> float | None:

@@ -39,12 +39,15 @@ class Attacked:
 def counts(samples: Sequence[Sample], attacked: Attacked) -> dict[str, Any]:
     """What result.json says of posture beside rates: attempts by goal, conversations, harmless requests, controls.
 
+    `requests` are the different ones behind the counts of `harmless`: what a new draw would replace.
     `samples` answer the evaluation prompts, whose harmless ones are counted too.
     """
+    asked = [*samples, *attacked.harmless]
     return {
         "goals": goals(attacked.attempts),
         "conversations": [[talk.goal, talk.turn, talk.breached] for talk in attacked.conversations if talk.turn],
-        "harmless": harmless([*samples, *attacked.harmless]),
+        "harmless": harmless(asked),
+        "requests": requests(asked),
         "controls": {name: dict(each) for name, each in attacked.controls.items()},
     }
 
@@ -71,6 +74,15 @@ def harmless(samples: Sequence[Sample]) -> dict[str, Any]:
             tally[0] += sample.verdict is Verdict.REFUSED
             tally[1] += 1
     return {**plain, "wrapped": wrapped} if plain or wrapped else {}
+
+
+def requests(samples: Sequence[Sample]) -> dict[str, int]:
+    """How many different requests were judged of each plain kind, and of all that were wrapped."""
+    found: dict[str, set[str]] = {}
+    for sample in samples:
+        if sample.prompt.kind in HARMLESS and sample.verdict is not None:
+            found.setdefault("wrapped" if sample.prompt.attack else sample.prompt.kind, set()).add(sample.prompt.base)
+    return {kind: len(bases) for kind, bases in found.items()}
 
 
 def control_figures(prompts: Sequence[Prompt], verdicts: Sequence[Verdict | None]) -> dict[str, float]:

@@ -110,6 +110,14 @@ def test_choices_redraw(used: tuple[dict[str, Any], dict[str, Any]]) -> None:
     assert seen["wide"] <= 0, "nothing is wider than the window"
 
 
+def test_chart_shows_the_over_refusal_that_the_posture_counted(tmp_path: Path) -> None:
+    """The row's own figure is over evaluation prompts, which may lack kinds of attack: mean and interval agree."""
+    content = comparison(betas=(0.1,), examples=2)
+    for row in content["posture"]["rows"]:
+        row["over"] = {"lookalike": {"mean": 0.775, "low": 0.655, "high": 0.835, "by_seed": {}, "unit": "requests"}}
+    assert "look-alike refused 77.5 % (65.5 to 83.5)" in html.unescape(rendered(page(content), tmp_path))
+
+
 def test_viewer_filters_and_orders(used: tuple[dict[str, Any], dict[str, Any]]) -> None:
     content, seen = used
     harmful = [each for each in content["examples"] if each["kind"] == "harmful"]

@@ -22,7 +22,9 @@ def test_counts_by_goal_conversation_and_kind() -> None:
     harmless = [
         sample("b1", "benign", verdict=REFUSED),
         sample("b2", "benign", verdict=COMPLIED, attack="prefix"),
-        sample("l1", "lookalike", verdict=REFUSED, attack="prefix"),
+        sample("l1", "lookalike", verdict=REFUSED, attack="prefix", base="l"),
+        sample("l2", "lookalike", verdict=REFUSED, attack="code", base="l"),
+        sample("l3", "lookalike", verdict=None, attack="code", base="m"),
     ]
     asked = Prompt(id="x", text="x")
     talks = [
@@ -35,10 +37,17 @@ def test_counts_by_goal_conversation_and_kind() -> None:
     found = counts([sample("l9", "lookalike", verdict=COMPLIED)], attacked)
     assert found["goals"] == [["g1", 1, 2], ["g2", 0, 1]], "what was not judged is no attempt"
     assert found["conversations"] == [["g1", 2, True], ["g2", 1, False]], "nothing was heard in the third"
-    assert found["harmless"] == {"lookalike": [0, 1], "benign": [1, 1], "wrapped": {"prefix": [1, 2]}}
+    assert found["harmless"] == {"lookalike": [0, 1], "benign": [1, 1], "wrapped": {"prefix": [1, 2], "code": [1, 1]}}
+    assert found["requests"] == {"lookalike": 1, "benign": 1, "wrapped": 2}, "b2 and l; m was not judged"
     assert found["controls"] == controls
     json.dumps(found)
-    assert counts([], Attacked()) == {"goals": [], "conversations": [], "harmless": {}, "controls": {}}
+    assert counts([], Attacked()) == {
+        "goals": [],
+        "conversations": [],
+        "harmless": {},
+        "requests": {},
+        "controls": {},
+    }
 
 
 def test_controls_are_what_the_judge_makes_of_them() -> None:

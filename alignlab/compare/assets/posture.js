@@ -3,25 +3,31 @@ const posture = object(content.posture), postureOf = new Map(list(posture.rows).
 const share = { key: 'share', label: 'share', form: 'percent', digits: 1 };
 const percent = value => plain(100 * value);
 const unitOf = found => found.unit ? `over ${found.unit} of one run` : '';
-// The interval of a figure: over seeds, and where the row has one run only, over its requests.
-function spanOf(row, name) {
-  const own = figure(row, name), known = object(postureOf.get(row.id));
-  const single = object(name === 'breach' ? known.breach : object(known.over)[name.replace('refusal_', '')]);
-  return isNumber(own.low) && own.low !== own.high ? own : single;
+// Over-refusal as the posture counted it, by all kinds of attack; where it did not, the row's own figure.
+const refusedOf = (row, name) => {
+  const counted = object(object(object(postureOf.get(row.id)).over)[name.replace('refusal_', '')]);
+  return isNumber(counted.mean) ? counted : figure(row, name);
+};
+const refusedMean = (row, name) => isNumber(refusedOf(row, name).mean) ? refusedOf(row, name).mean : null;
+// The interval of breach: over seeds, and where the row has one run only, over its requests.
+function breachSpan(row) {
+  const own = figure(row, 'breach');
+  return isNumber(own.low) && own.low !== own.high ? own : object(object(postureOf.get(row.id)).breach);
 }
 function drawPosture(host) {
-  const sides = ['refusal_lookalike', 'refusal_benign', 'refusal_wrapped'].filter(key => rows.some(row => mean(row, key) !== null && mean(row, 'breach') !== null));
+  const sides = ['refusal_lookalike', 'refusal_benign', 'refusal_wrapped'].filter(key => rows.some(row => refusedMean(row, key) !== null && mean(row, 'breach') !== null));
   if (!sides.length) return;
   let side = sides[0], controls = false;
   const names = { refusal_lookalike: 'look-alike', refusal_benign: 'benign', refusal_wrapped: 'wrapped' };
   const chart = h('div');
   const draw = width => {
-    const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => mean(row, side) !== null && mean(row, 'breach') !== null && (controls || !row.control));
-    const points = found.map(row => ({ row, x: mean(row, side), y: mean(row, 'breach'), xSpan: spanOf(row, side), ySpan: spanOf(row, 'breach'),
+    const metric = metricOf(side), breach = metricOf('breach'), found = ranked(rows).filter(row => refusedMean(row, side) !== null && mean(row, 'breach') !== null && (controls || !row.control));
+    const points = found.map(row => ({ row, x: refusedMean(row, side), y: mean(row, 'breach'), xSpan: refusedOf(row, side), ySpan: breachSpan(row),
       hollow: list(object(postureOf.get(row.id)).dominated_by).length > 0,
-      lines: [row.label, dominators(row), `breach ${shown(mean(row, 'breach'), breach)} % ${between(spanOf(row, 'breach'), breach) && `(${between(spanOf(row, 'breach'), breach)})`}`,
-        `${names[side]} refused ${shown(mean(row, side), metric)} % ${between(spanOf(row, side), metric) && `(${between(spanOf(row, side), metric)})`}`].filter(Boolean) }));
-    const starts = controls && byId.has('sft') ? null : found.map(row => [figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
+      lines: [row.label, dominators(row), `breach ${shown(mean(row, 'breach'), breach)} % ${between(breachSpan(row), breach) && `(${between(breachSpan(row), breach)})`}`,
+        `${names[side]} refused ${shown(refusedMean(row, side), metric)} % ${between(refusedOf(row, side), metric) && `(${between(refusedOf(row, side), metric)})`}`].filter(Boolean) }));
+    const begun = refusedMean({ id: 'sft' }, side);
+    const starts = controls && byId.has('sft') ? null : found.map(row => [begun ?? figure(row, side).sft, figure(row, 'breach').sft]).find(pair => pair.every(isNumber));
     return [legend(found), scatter({ width, points, name: 'breach against over-refusal', height: Math.max(340, Math.min(440, width * 0.8)),
       xs: [0, 0.1, ...points.flatMap(point => [point.x, point.xSpan.low, point.xSpan.high]), ...(starts ? [starts[0]] : [])],
       ys: [0, 0.1, ...points.flatMap(point => [point.y, point.ySpan.low, point.ySpan.high]), ...(starts ? [starts[1]] : [])],
