@@ -36,7 +36,7 @@ def assemble(
         folders: of runs or sweeps.
         baseline: label or preset that every row is held against; `sft` is where all started.
         version: of alignlab.
-        reveal: show replies to real harmful requests.
+        reveal: show real harmful requests and replies to them.
 
     Raises:
         DataError: a folder holds no run, none is finished, or the baseline is no row.

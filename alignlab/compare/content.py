@@ -19,6 +19,8 @@ from alignlab.errors import DataError
 Content = Mapping[str, Any]
 MISSING = "–"
 """Shown for a figure that is not known."""
+WITHHELD_REQUEST = "[request withheld]"
+"""Shown for a request to which replies are withheld: its turns may hold such replies themselves."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -222,6 +224,12 @@ def ordered(content: Content) -> list[Mapping[str, Any]]:
         return bool(row.get("control")), math.inf if value is None else -sign * value
 
     return sorted(rows(content), key=place)
+
+
+def request_of(example: Content) -> Any:
+    """The request of an example as it may be shown: not where a reply to it is withheld."""
+    hidden = any(reply.get("withheld") for reply in listed(example, "replies"))
+    return WITHHELD_REQUEST if hidden else example.get("prompt")
 
 
 def listed(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

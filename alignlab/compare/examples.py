@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.compare.conditions import Condition
-from alignlab.compare.content import PRIMARY, number
+from alignlab.compare.content import PRIMARY, number, request_of
 from alignlab.compare.rows import SFT
 
 COUNT = 120
@@ -22,8 +22,8 @@ def examples(
 ) -> list[dict[str, Any]]:
     """The first requests of each kind in turn at the lowest seed that most rows have.
 
-    Replies to kinds that a run withholds (harmful requests of real data) stay out unless `reveal`. Replies of SFT are
-    shown with `start`, where all rows started from the same policy.
+    Requests of kinds that a run withholds (harmful ones of real data) and replies to them stay out unless `reveal`.
+    Replies of SFT are shown with `start`, where all rows started from the same policy.
     """
     seed = _seed(rows)
     shown = [condition for condition in rows if seed in condition.runs][:ROWS]
@@ -40,7 +40,7 @@ def examples(
             if start and not one["replies"] and isinstance(sample.get("sft"), Mapping):
                 one["replies"].append(_reply(SFT, sample["sft"], withheld))
             one["replies"].append(_reply(condition.id, sample, withheld))
-    return _spread(list(found.values()), count)
+    return [{**each, "prompt": request_of(each)} for each in _spread(list(found.values()), count)]
 
 
 def _seed(rows: Sequence[Condition]) -> int:

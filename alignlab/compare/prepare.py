@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.compare.content import listed, mapping, metric, number, rows
+from alignlab.compare.content import listed, mapping, metric, number, request_of, rows
 
 DIFFERENCES = ("youden_attacked", "youden", "gap")
 """Of a row of the posture."""
@@ -64,6 +64,7 @@ def _examples(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             **each,
+            "prompt": request_of(each),
             "replies": [
                 {**reply, "text": None} if reply.get("withheld") else reply for reply in listed(each, "replies")
             ],

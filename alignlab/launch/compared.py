@@ -27,7 +27,7 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs, or of sweeps")
     parser.add_argument("--out", type=Path, help="where to write; the first folder by default")
     parser.add_argument("--baseline", default="sft", help="row that all others are held against; the default is SFT")
-    parser.add_argument("--reveal", action="store_true", help="show replies to real harmful requests")
+    parser.add_argument("--reveal", action="store_true", help="show real harmful requests and replies")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="what people chose, as `label` wrote it")
     given = parser.parse_args(list(arguments))
     content = contents(given.folders, baseline=given.baseline, reveal=given.reveal)

@@ -1,7 +1,7 @@
 """A comparison as one wandb run of its group: leaderboard, frontiers and replies as tables, the page, the answer.
 
-The content is the plain mapping that the comparison's page is made of; any part of it may be absent or null. A
-reply that is withheld on the page is withheld here.
+The content is the plain mapping that the comparison's page is made of; any part of it may be absent or null. What is
+withheld on the page is withheld here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alignlab.compare.content import request_of
 from alignlab.config import TrackingConfig
 
 JOB = "comparison"
@@ -95,7 +96,8 @@ def _replies(examples: Iterable[Content], labels: Mapping[str, str]) -> Iterator
             hidden = bool(reply.get("withheld"))
             who = str(reply.get("id"))
             yield {
-                **{name: example.get(name) for name in ("kind", "attack", "prompt")},
+                **{name: example.get(name) for name in ("kind", "attack")},
+                "prompt": request_of(example),
                 "label": labels.get(who, who),
                 "text": WITHHELD if hidden else reply.get("text"),
                 "length": reply.get("length"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from finished import write_run, write_sweep
+from finished import change, write_run, write_sweep
 
 from alignlab.compare.assemble import assemble
+from alignlab.compare.page import page
 from alignlab.compare.recommend import Limit, recommend
 from alignlab.errors import DataError
 
@@ -29,6 +31,41 @@ def three(folder: Path) -> Path:
 
 def rows(content: dict) -> dict[str, dict]:
     return {row["label"]: row for row in content["rows"]}
+
+
+def conversations(folder: Path) -> None:
+    """A run whose requests are conversations with an answer inside them, one of a kind that is withheld."""
+    prompts = [
+        {"id": kind, "messages": [["user", f"{kind} opening"], ["assistant", f"{kind} recipe"], ["user", "and then?"]]}
+        | {"kind": kind}
+        for kind in ("harmful", "benign")
+    ]
+    samples = [{"prompt": each, "attempt": 0, "text": f"{each['kind']} reply", "length": 3} for each in prompts]
+    (folder / "samples.jsonl").write_text("".join(json.dumps({**each, "sft": each}) + "\n" for each in samples))
+    change(folder, {"about.withheld": ["harmful"]})
+
+
+def test_withheld_requests_are_withheld_whole(tmp_path: Path) -> None:
+    """The request as well: its turns may hold what a policy completed. In the page as in leaderboard.json."""
+    for name in ("a", "b"):
+        conversations(write_run(tmp_path / name, name, 0, 0.2))
+    [data] = re.findall(r"<script[^>]*application/json[^>]*>(.*?)</script>", page(assemble([tmp_path])), re.S)
+    for told in (json.loads(data), assemble([tmp_path])):
+        shown = {example["kind"]: example for example in told["examples"]}
+        assert shown["harmful"]["prompt"] == "[request withheld]"
+        assert len(shown["harmful"]["replies"]) == len(shown["benign"]["replies"]) == 3
+        assert not {"harmful opening", "harmful recipe", "harmful reply"} & set(re.findall("harmful [a-z]+", str(told)))
+        assert shown["benign"]["prompt"] == "user: benign opening\nassistant: benign recipe\nuser: and then?"
+    asked = {each["kind"]: each["prompt"] for each in assemble([tmp_path], reveal=True)["examples"]}
+    assert "assistant: harmful recipe" in asked["harmful"]
+
+
+def test_a_request_that_one_run_withholds_is_withheld(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        conversations(write_run(tmp_path / name, name, 0, 0.2))
+    change(tmp_path / "a", {"about.withheld": []})
+    [found] = [each for each in assemble([tmp_path])["examples"] if each["kind"] == "harmful"]
+    assert found["prompt"] == "[request withheld]"
 
 
 def test_rows_tiers_and_the_answer(tmp_path: Path) -> None:

@@ -163,7 +163,10 @@ def test_withheld_texts_are_not_in_the_file() -> None:
     content = comparison(betas=(0.1,), examples=40)
     withheld = [reply for each in content["examples"] for reply in each["replies"] if reply["withheld"]]
     assert withheld
-    assert "secret recipe" not in page(content)
+    for each in content["examples"]:
+        if any(reply["withheld"] for reply in each["replies"]):
+            each["prompt"] = "assistant: secret ingredient"
+    assert not {"secret recipe", "secret ingredient"} & set(re.findall("secret [a-z]+", page(content)))
     assert withheld[0]["text"] == "secret recipe", "the caller's content stays as it was"
 
 

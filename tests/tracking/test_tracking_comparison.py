@@ -49,7 +49,7 @@ CONTENT: dict[str, Any] = {
     },
     "examples": [
         {
-            "prompt": "how",
+            "prompt": "user: how\nassistant: secret\nuser: and then?",
             "kind": "harmful",
             "attack": "",
             "replies": [
@@ -78,6 +78,7 @@ def test_tables_have_even_rows_and_withhold_what_the_page_withholds() -> None:
     sft, dpo = found["samples"]
     assert (sft["label"], sft["text"], sft["score_gold"], sft["score_proxy"]) == ("sft", "[withheld]", -1.0, None)
     assert (dpo["label"], dpo["text"], dpo["verdict"]) == ("dpo, beta 0.1", "no", "refused")
+    assert {sft["prompt"], dpo["prompt"]} == {"[request withheld]"}
     assert "secret" not in json.dumps(found)
 
 
