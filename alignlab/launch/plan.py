@@ -15,6 +15,7 @@ from alignlab.config import RunConfig, typed
 from alignlab.data.schema import Split
 from alignlab.method import Output, Reference, chain
 from alignlab.rewards.config import trained_models
+from alignlab.stages import best_of, interpolated
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.attacked import Attacker
 from alignlab.stages.evaluated import Evaluator
@@ -23,6 +24,9 @@ from alignlab.stages.key import StageKey
 from alignlab.stages.store import Store, Workspace
 from alignlab.tracking.console import results
 from alignlab.tracking.progress import duration
+
+Stage = tuple[str, Callable[[], Artefact | None]]
+"""Its label, and what finds it."""
 
 
 class NotComputed(Exception):
@@ -61,7 +65,7 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
     graph = Graph(settings, quiet=True)
     graph.store = FindOnly(settings.store)
     name = settings.algo.name
-    wanted: list[tuple[str, Callable[[], Artefact]]] = [("SFT", lambda: graph.sft)]
+    wanted: list[Stage] = [("SFT", lambda: graph.sft)]
     if graph.labelled:
         wanted += [
             ("preferences", lambda: graph.preferences),
@@ -81,24 +85,35 @@ def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
     wanted.append((f"{name}, seed {settings.seed}", lambda: graph.policy_of_method))
     if graph.method.output is Output.POLICY:
         wanted += _judged(graph)
-    return [(label, _outcome(find)) for label, find in wanted]
+    found = [(label, _outcome(find)) for label, find in wanted]
+    return [(label, outcome) for label, outcome in found if outcome is not None]
 
 
-def _judged(graph: Graph) -> list[tuple[str, Callable[[], Artefact]]]:
+def _judged(graph: Graph) -> list[Stage]:
     """What evaluation computes of the method and of SFT."""
     name, config = graph.settings.algo.name, graph.settings.evaluation
     evaluate, attack = Evaluator(graph, config), Attacker(graph, config)
-    wanted: list[tuple[str, Callable[[], Artefact]]] = [
+    wanted: list[Stage] = [
         ("evaluation of SFT", lambda: evaluate(graph.sft, "SFT")),
         (f"evaluation of {name}", lambda: evaluate(graph.policy_of_method, name)),
     ]
     if attack:
         wanted.append(("posture of SFT", lambda: attack.of(graph.sft, "SFT")))
         wanted.append((f"posture of {name}", lambda: attack.of(graph.policy_of_method, name)))
+    if best_of.copies_of(evaluate):
+        wanted.append(("best-of-n of SFT", lambda: best_of.curve(evaluate)))
+    if interpolated.requests_of(evaluate) and _mixes(graph):
+        wanted.append((f"frontier of {name}", lambda: interpolated.frontier(evaluate, graph.policy_of_method, name)))
     return wanted
 
 
-def _outcome(find: Callable[[], Artefact]) -> Artefact | str:
+def _mixes(graph: Graph) -> bool:
+    """Whether the method leaves a policy other than SFT, as far as that is known before it is trained."""
+    return not graph.method.sampler and graph.settings.algo != graph.settings.stages.sft
+
+
+def _outcome(find: Callable[[], Artefact | None]) -> Artefact | str | None:
+    """The artefact, the label of what is missing, or None where the stage turns out to have nothing to do."""
     try:
         return find()
     except NotComputed as missing:

@@ -21,7 +21,7 @@ from alignlab.tracking.console import say
 from alignlab.tune import TuneConfig
 
 TRIALS, TUNING = "trials", "tuning.json"
-PROTOCOL = ("evaluation.split=validation", "evaluation.goals=0", "evaluation.best_of=0")
+PROTOCOL = ("evaluation.split=validation", "evaluation.goals=0", "evaluation.best_of=0", "evaluation.frontier=0")
 """How a trial is judged: never on what the winner will be reported on."""
 SEED = "seed"
 FRESH = "lr"

@@ -31,16 +31,22 @@ REPLIES = 64
 REQUESTS = 60
 
 
-def curve(evaluator: Evaluator) -> Artefact | None:
-    """The curve of this run's SFT policy, found or computed; None where it is not asked for.
+def copies_of(evaluator: Evaluator) -> int:
+    """Replies to each request that the curve takes; 0 where it is not asked for.
 
     Unless the settings say otherwise it is drawn where the true score is known, and costs little.
     """
     graph, config = evaluator.graph, evaluator.config
     usual = REPLIES if graph.source.judge() is not None else 0
     copies = usual if config.best_of is None else config.best_of
-    if not graph.scored or copies < 2 or not config.temperature:
-        return None  # greedy replies are all the same
+    return copies if graph.scored and copies >= 2 and config.temperature else 0  # greedy replies are all the same
+
+
+def curve(evaluator: Evaluator) -> Artefact | None:
+    """The curve of this run's SFT policy, found or computed; None where it is not asked for."""
+    graph, config, copies = evaluator.graph, evaluator.config, copies_of(evaluator)
+    if not copies:
+        return None
     fields: dict[str, Any] = {
         "policy": graph.sft.content,
         "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},

@@ -35,16 +35,21 @@ REQUESTS = 100
 """Requests where the settings do not say."""
 
 
-def frontier(evaluator: Evaluator, policy: Artefact, label: str) -> Artefact | None:
-    """The frontier of a stored policy, found or computed; None where it is not asked for, or there is none to mix.
+def requests_of(evaluator: Evaluator) -> int:
+    """Requests that a frontier is drawn on; 0 where it is not asked for.
 
     Unless the settings say otherwise it is drawn where the true score is known, and costs little.
     """
-    graph, config = evaluator.graph, evaluator.config
-    usual = REQUESTS if graph.source.judge() is not None else 0
+    config = evaluator.config
+    usual = REQUESTS if evaluator.graph.source.judge() is not None else 0
     count = min(usual if config.frontier is None else config.frontier, config.prompts)
-    mixes = not policy.has(SAMPLER) and policy.content != graph.sft.content
-    if not mixes or count < 2 or config.temperature != 1:  # KL is an expectation at temperature 1
+    return count if count >= 2 and config.temperature == 1 else 0  # KL is an expectation at temperature 1
+
+
+def frontier(evaluator: Evaluator, policy: Artefact, label: str) -> Artefact | None:
+    """The frontier of a stored policy, found or computed; None where it is not asked for, or there is none to mix."""
+    graph, config, count = evaluator.graph, evaluator.config, requests_of(evaluator)
+    if not count or policy.has(SAMPLER) or policy.content == graph.sft.content:
         return None
     fields: dict[str, Any] = {
         "policy": policy.content,

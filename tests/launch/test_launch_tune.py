@@ -64,6 +64,7 @@ def test_every_method_gets_as_many_trials_and_the_winner_runs_on_fresh_seeds(
     assert [one.settings.algo.name for one in trials].count("dpo") == 6
     assert [one.settings.algo.name for one in trials].count("ipo") == 6
     assert {one.settings.evaluation.split for one in trials} == {"validation"}
+    assert {(one.settings.evaluation.best_of, one.settings.evaluation.frontier) for one in trials} == {(0, 0)}
     assert {one.settings.evaluation.split for one in final} == {"evaluation"}
     assert [(one.settings.algo.name, one.settings.seed) for one in final] == [
         (name, seed) for name in ("dpo", "ipo") for seed in (0, 1)
