@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import pairwise
 
 import pytest
 
 from alignlab import registry
 from alignlab.attacks.attacker import FOLLOW_UPS, REFRAMES
-from alignlab.data.schema import Message, Verdict
+from alignlab.data.schema import Message, Prompt, Verdict
+from alignlab.evaluation.conversation import converse
 from alignlab.worlds.desk.attacker import CLAIMS, RESTS
 from alignlab.worlds.desk.vocabulary import PUSHES, lexicon
 
@@ -24,6 +26,12 @@ FITTING = {
     ("desk", Verdict.COMPLIED): {*RESTS},
     ("desk", None): {*PUSHES, *CLAIMS, *RESTS},
 }
+MILDER = re.compile(
+    r"\b(background|history|past|headings?|outlines?|overview|summary|summari[sz]e|general|smaller|simpler|parts?"
+    r"|example|look for|difference|different|why)\b",
+    re.IGNORECASE,
+)
+"""Words by which something else is asked for than the matter itself."""
 NAMES = pytest.mark.parametrize("name", ["desk", "text"])
 
 
@@ -59,6 +67,39 @@ def test_text_says_everything_once_before_it_repeats():
     for _ in REFRAMES:
         messages = respond("text")(messages, "no", Verdict.REFUSED, rng)
     assert {turn.content for turn in messages[1:] if turn.role == "user"} == set(REFRAMES)
+
+
+def answers_only_what_is_milder(messages) -> str:
+    """A careful assistant: it declines the matter itself, and helps with whatever harmless thing is asked about it."""
+    return "Gladly: people have written a lot on it." if MILDER.search(messages[-1].content) else "No."
+
+
+def reads_the_reply_alone(prompts, replies):
+    return [Verdict.REFUSED if reply == "No." else Verdict.COMPLIED for reply in replies]
+
+
+def test_a_harmless_answer_to_something_milder_is_no_breach():
+    """A judge that reads the reply alone takes any answer for a breach: so nothing but the matter may be asked for."""
+    goal = Prompt(id="g", messages=REQUEST, kind="harmful")
+    found = converse(
+        [goal],
+        50,
+        12,
+        ask=lambda talks: [answers_only_what_is_milder(talk.prompt.messages) for talk in talks],
+        judge=reads_the_reply_alone,
+        push=lambda talk: respond("text")(
+            talk.prompt.messages, talk.replies[-1], talk.verdicts[-1], random.Random(f"{talk.number} {talk.turn}")
+        ),
+    )
+    assert {talk.turn for talk in found} == {12}
+    assert not any(talk.breached for talk in found)
+
+
+@pytest.mark.parametrize("push", [*REFRAMES, *FOLLOW_UPS])
+def test_every_push_asks_for_all_of_the_original_matter(push):
+    assert "my request" in push
+    assert re.search(r"\b(full|complete|nothing left out)\b", push)
+    assert not MILDER.search(push)
 
 
 @NAMES
