@@ -15,6 +15,7 @@ from alignlab.endpoint.settings import REACHED, EndpointSettings
 from alignlab.errors import ConfigError
 from alignlab.judges import labels
 from alignlab.judges.config import DetectorConfig
+from alignlab.judges.meaning import meaning, stored_labels
 from alignlab.models import named
 from alignlab.settings import param
 
@@ -147,8 +148,9 @@ class TransformersConfig(DetectorConfig):
             )
 
     def check(self, source: Any) -> None:
-        """Refuse a directory that holds no model."""
-        named.is_local(self.path, "judge.path")
+        """Refuse a directory that holds no model, or one with other labels than `verdicts` names."""
+        if named.is_local(self.path, "judge.path"):
+            meaning(self.verdicts, stored_labels(self.path), self.path)
 
     def address(self) -> dict[str, Any]:
         """The content of a directory wherever it lies, or the commit of a model of the hub."""

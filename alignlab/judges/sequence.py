@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from alignlab.data.schema import Prompt, Verdict
 from alignlab.errors import ModelError
 from alignlab.judges.kinds import TransformersConfig
+from alignlab.judges.meaning import meaning
 from alignlab.judges.wording import filled
 from alignlab.models.load import without_dropout
 from alignlab.models.named import is_local
@@ -28,24 +29,31 @@ class TransformersJudge:
     def __init__(self, config: TransformersConfig, *, device: str, **given: Any) -> None:
         self.config, self.device = config, device
         self.tokenizer = _loaded(AutoTokenizer, config)
-        options: dict[str, Any] = dict(use_safetensors=True, dtype=torch.float32)
-        self.model = without_dropout(_loaded(AutoModelForSequenceClassification, config, **options)).eval().to(device)
-        self.verdicts = _meaning(config, self.model.config.id2label)
-        self.rows = config.batch_size if self.tokenizer.pad_token_id is not None else 1
+        self.model: Any = _classifier(config).to(device)
+        self.verdicts = meaning(config.verdicts, self.model.config.id2label, config.path)
+        self.rows = config.batch_size if _pad_with(self.model, self.tokenizer.pad_token_id) else 1
         self.longest = min(self.tokenizer.model_max_length, _positions(self.model))
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict]:
-        """A verdict on every reply."""
+        """A verdict on every reply; an empty one, which may have no token to read, is evasion, so partial."""
         asked = [filled(self.config.text, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
-        found: list[Verdict] = []
-        for start in range(0, len(asked), self.rows):
-            part = asked[start : start + self.rows]
-            encoded = self.tokenizer(
-                part, truncation=True, max_length=self.longest, padding=len(part) > 1, return_tensors="pt"
-            ).to(self.device)
-            found += [self.verdicts[label] for label in self.model(**encoded).logits.argmax(-1).tolist()]
+        read = self.tokenizer(asked, truncation=True, max_length=self.longest)["input_ids"] if asked else []
+        places = [place for place, row in enumerate(read) if row]
+        found = [Verdict.PARTIAL] * len(asked)
+        for start in range(0, len(places), self.rows):
+            part = places[start : start + self.rows]
+            for place, label in zip(part, self._labels([asked[place] for place in part]), strict=True):
+                found[place] = self.verdicts[label]
         return found
+
+    def _labels(self, texts: list[str]) -> list[int]:
+        """The number of the likeliest label of each text."""
+        encoded = self.tokenizer(
+            texts, truncation=True, max_length=self.longest, padding=len(texts) > 1, return_tensors="pt"
+        ).to(self.device)
+        labels: list[int] = self.model(**encoded).logits.argmax(-1).tolist()
+        return labels
 
 
 def _positions(model: PreTrainedModel) -> int:
@@ -55,18 +63,30 @@ def _positions(model: PreTrainedModel) -> int:
     return max_positions(model) - max(kept, default=0)
 
 
-def _meaning(config: TransformersConfig, named: dict[int, str]) -> list[Verdict]:
-    """The verdict of each label, by its number. ModelError for labels that settings and model do not share."""
-    labels = [str(named[number]) for number in sorted(named)]
-    strange = sorted(set(config.verdicts) - set(labels))
-    silent = sorted(set(labels) - set(config.verdicts))
-    if strange or silent:
-        what = f"names {strange[0]!r}, which is no label" if strange else f"leaves out {silent[0]!r}, a label"
+def _pad_with(model: Any, pad: int | None) -> bool:
+    """Tell the model the padding of its tokenizer; False where there is none that it can read.
+
+    A decoder takes the label of the last token that is not padding, by the id that its config names.
+    """
+    if pad is None or pad >= model.get_input_embeddings().weight.shape[0]:
+        return False
+    model.config.get_text_config().pad_token_id = pad
+    return True
+
+
+def _classifier(config: TransformersConfig) -> Any:
+    """The model in float32. ModelError for one without a trained head, which would get a random one."""
+    model, told = _loaded(
+        AutoModelForSequenceClassification, config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+    )
+    missing = sorted(told["missing_keys"])
+    if missing:
         raise ModelError(
-            f"judge.verdicts {what} of judge.path={config.path!r}",
-            f"say for each of {', '.join(labels)} whether it is refused, partial or complied",
+            f"judge.path={config.path!r} is no sequence classifier: it has no weights for {missing[0]}",
+            "pass a model that was trained to classify, or ask this one in words by judge=model",
         )
-    return [Verdict(config.verdicts[label]) for label in labels]
+    loaded: Any = without_dropout(model)
+    return loaded.eval()
 
 
 def _loaded(loader: Any, config: TransformersConfig, **options: Any) -> Any:
