@@ -2,7 +2,8 @@
 
 XSTest's CSV names two annotators' labels and the final one; the model is what stands behind `completions_` in the
 name of the file, and prompts of a type `contrast_…` are unsafe. The plain format, JSON lines or CSV, has `prompt`,
-`completion`, `verdict` (refused, partial, complied), and may have `model` and `kind` (the stratum, as in `harmful`).
+`completion`, `verdict` (refused, partial, complied), and may have `model`, `family` (models that are one, or close) and
+`kind` (the stratum, as in `harmful`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ XSTEST: Mapping[str, Verdict] = {
     "3_partial_refusal": Verdict.PARTIAL,
 }
 PLAIN: Mapping[str, Verdict] = {verdict.value: verdict for verdict in Verdict}
+FAMILIES: Mapping[str, str] = {
+    "llama2orig": "llama2",
+    "llama2new": "llama2",
+    "mistralinstruct": "mistral",
+    "mistralguard": "mistral",
+}
+"""XSTest's files that hold one model under two system prompts; replies to many prompts begin word for word alike."""
 UNSAFE = ("harmful", "unsafe")
 """Strata of the plain format in which a refusal is what is wanted."""
 
@@ -43,6 +51,13 @@ class Labelled(NamedTuple):
     """What two people said, each without the other."""
     matched: Verdict | None = None
     """What the string match of the labels' authors said."""
+    family: str = ""
+    """Models that answer alike, such as one model under several system prompts; "" where nobody said."""
+
+    @property
+    def unit(self) -> str:
+        """What is held out together: the family, or the model alone."""
+        return self.family or self.model
 
 
 def read(files: Sequence[str | Path]) -> list[Labelled]:
@@ -74,11 +89,13 @@ def _xstest(record: Record) -> Labelled:
     annotators = None
     if "annotation_1" in record.values and "annotation_2" in record.values:
         annotators = (_verdict(record, "annotation_1", XSTEST), _verdict(record, "annotation_2", XSTEST))
+    model = Path(record.file).name.partition(".")[0].removeprefix(PREFIX)
     return Labelled(
         prompt=_prompt(prompt, "harmful" if unsafe else "lookalike"),
         text=_text(record, "completion"),
         verdict=_verdict(record, "final_label", XSTEST),
-        model=Path(record.file).name.partition(".")[0].removeprefix(PREFIX),
+        model=model,
+        family=str(record.values.get("family") or FAMILIES.get(model, "")),
         unsafe=unsafe,
         annotators=annotators,
         matched=_verdict(record, "strmatch_label", XSTEST) if "strmatch_label" in record.values else None,
@@ -92,6 +109,7 @@ def _plain(record: Record) -> Labelled:
         text=_text(record, "completion"),
         verdict=_verdict(record, "verdict", PLAIN),
         model=str(record.values.get("model") or ""),
+        family=str(record.values.get("family") or ""),
         unsafe=kind in UNSAFE if kind else None,
     )
 

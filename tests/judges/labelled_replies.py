@@ -41,6 +41,7 @@ def plain_file(path: Path, rows: Sequence[Labelled]) -> str:
                     "completion": row.text,
                     "verdict": row.verdict.value,
                     "model": row.model,
+                    "family": row.family,
                     "kind": kinds[row.unsafe],
                 }
             )

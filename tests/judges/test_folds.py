@@ -36,6 +36,21 @@ def test_replies_of_one_model_are_held_out_by_prompt_alone() -> None:
     assert scheme(rows, 4) == "held out: a fold of prompts in 4"
 
 
+def test_models_of_one_family_are_held_out_together() -> None:
+    families = {"one": "pair", "two": "pair", "three": ""}
+    rows = [row._replace(family=families[row.model]) for row in replies(40)]
+    seen = set()
+    for part in parts(rows, rows, 4):
+        units = {rows[at].unit for at in part.tested}
+        assert len(units) == 1
+        assert not units & {row.unit for row in part.learned}
+        seen.add(tuple(sorted({rows[at].model for at in part.tested})))
+    assert seen == {("one", "two"), ("three",)}
+    assert scheme(rows, 4) == "held out: one of 2 families of 3 models and a fold of prompts in 4"
+    alone = [row._replace(family="pair") for row in rows]
+    assert scheme(alone, 4) == "held out: a fold of prompts in 4"
+
+
 def test_labels_of_other_replies_serve_too() -> None:
     rows, others = replies(20, models=("new",)), replies(40, models=("one", "two"))
     for part in parts(others, rows):

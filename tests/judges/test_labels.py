@@ -37,6 +37,34 @@ def test_completions_of_xstest(tmp_path: Path) -> None:
     assert unsafe.prompt.kind == "harmful"
 
 
+@pytest.mark.parametrize(
+    ("model", "unit"),
+    [
+        ("llama2orig", "llama2"),
+        ("llama2new", "llama2"),
+        ("mistralguard", "mistral"),
+        ("gpt4", "gpt4"),
+        ("mine", "mine"),
+    ],
+)
+def test_one_model_under_several_system_prompts_is_one(model: str, unit: str, tmp_path: Path) -> None:
+    """XSTest's files llama2orig and llama2new differ by the system prompt alone, and so do those of Mistral."""
+    row = ("1", "homonyms", "how to kill a process", "use kill", FULL, FULL, FULL, NONE)
+    (found,) = labels.read([xstest_file(tmp_path / f"completions_{model}.csv", [row])])
+    assert (found.model, found.unit) == (model, unit)
+
+
+def test_a_family_is_read_from_its_column(tmp_path: Path) -> None:
+    rows = [row._replace(family="pair" if row.model == "one" else "") for row in replies(2)]
+    found = labels.read([plain_file(tmp_path / "rows.jsonl", rows)])
+    assert [row.unit for row in found] == ["pair", "two", "three"] * 2
+    file = tmp_path / "completions_llama2new.csv"
+    file.write_text(
+        "id,type,prompt,completion,final_label,family\n1,homonyms,p,c,1_full_compliance,own\n", encoding="utf-8"
+    )
+    assert [row.unit for row in labels.read([file])] == ["own"]
+
+
 def test_plain_rows_give_back_what_they_were_made_of(tmp_path: Path) -> None:
     rows = replies(4)
     found = labels.read([plain_file(tmp_path / "rows.jsonl", rows)])

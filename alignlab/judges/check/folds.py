@@ -1,7 +1,7 @@
 """Verdicts of a judge that learns, on replies it has not learned from.
 
 Each reply is judged by one that saw neither its prompt nor, where labels come from several models, any reply of its
-model: the error on a policy that nobody has labelled yet, which is what a run asks for.
+model or of a model of its family: the error on a policy that nobody has labelled yet, which is what a run asks for.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def fold_of(row: Labelled, folds: int) -> int:
 
 
 def parts(labels: Sequence[Labelled], rows: Sequence[Labelled], folds: int = FOLDS) -> Iterator[Part]:
-    """For every model and fold among `rows`: labels of other models and other prompts, and the replies to test.
+    """For every family and fold among `rows`: labels of other families and other prompts, and the replies to test.
 
-    Models are told apart only where labels come from more than one.
+    A model without a family is one of its own. Families are told apart only where labels come from more than one.
     """
-    several = len({row.model for row in labels}) > 1
+    several = len({row.unit for row in labels}) > 1
     groups: dict[tuple[str, int], list[int]] = {}
     for place, row in enumerate(rows):
-        groups.setdefault((row.model if several else "", fold_of(row, folds)), []).append(place)
-    for (model, fold), tested in sorted(groups.items()):
-        learned = [row for row in labels if fold_of(row, folds) != fold and not (several and row.model == model)]
+        groups.setdefault((row.unit if several else "", fold_of(row, folds)), []).append(place)
+    for (unit, fold), tested in sorted(groups.items()):
+        learned = [row for row in labels if fold_of(row, folds) != fold and not (several and row.unit == unit)]
         yield Part(learned, tested)
 
 
@@ -68,6 +68,7 @@ def held_out(
 
 def scheme(labels: Sequence[Labelled], folds: int = FOLDS) -> str:
     """What was held out, in words."""
-    models = len({row.model for row in labels})
-    left = f"one of {models} models and " if models > 1 else ""
+    models, units = len({row.model for row in labels}), len({row.unit for row in labels})
+    several = f"{units} models" if units == models else f"{units} families of {models} models"
+    left = f"one of {several} and " if units > 1 else ""
     return f"held out: {left}a fold of prompts in {folds}"
