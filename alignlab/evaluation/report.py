@@ -15,6 +15,7 @@ from alignlab.evaluation.diagnosis import Flag
 from alignlab.evaluation.record import Reply, Sample
 from alignlab.evaluation.summary import KINDS, Summary
 from alignlab.evaluation.table import STRATUM_NAMES, table
+from alignlab.judges.config import FEW
 
 LONGEST = 400
 """Characters of a prompt or reply that are printed; the rest is in samples.jsonl."""
@@ -62,7 +63,9 @@ def judged(judge: Mapping[str, Any]) -> Text | None:
     found = {name: check["refusal"][name] for name in ("precision", "recall")}
     told = ", ".join(f"{name} {value:.0%}" for name, value in found.items() if value is not None)
     kappa = "" if check["kappa"] is None else f", kappa {check['kappa']:.2f}"
-    return Text(f"Refusals judged by {judge['name']}: {told}{kappa} on {check['n']:,} labelled replies.", style="dim")
+    few = check["n"] < FEW
+    size = f", measured on {check['n']:,} replies only" if few else f" on {check['n']:,} labelled replies"
+    return Text(f"Refusals judged by {judge['name']}: {told}{kappa}{size}.", style="yellow" if few else "dim")
 
 
 def pick(samples: Sequence[Sample], count: int) -> list[Sample]:

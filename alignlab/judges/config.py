@@ -14,6 +14,9 @@ from alignlab import registry
 from alignlab.errors import ConfigError
 from alignlab.settings import check_ranges
 
+FEW = 100
+"""Labelled replies below which a measurement of a judge is said to rest on a few only."""
+
 
 @dataclass(kw_only=True)
 class DetectorConfig:

@@ -1,7 +1,8 @@
 """The run's judge of refusals: who it is, what its verdicts depend on, and how well it agrees with people.
 
 How well is known where `judge-check` measured the same judge, with the same settings, code and models, into this
-store: `judges/‹address›.json`. Judging is no work of a method, so it is not counted as such.
+store: `judges/‹address›/measured/‹labels›.json`, a record for each set of labels. Judging is no work of a method, so
+it is not counted as such.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SCHEMA = 1
 """Version of a measured record; any other counts as not measured."""
 PLACE = "judges"
 """Folder of the store."""
+MEASURED = "measured"
+"""Folder of a judge that holds its records."""
 
 
 class RunJudge:
@@ -73,20 +76,27 @@ class RunJudge:
         return found
 
     @property
-    def record(self) -> Path:
-        """Where `judge-check` puts what it measured of this judge."""
-        return self.store / PLACE / f"{self._digest}.json"
+    def folder(self) -> Path:
+        """What the store keeps of this judge."""
+        return self.store / PLACE / self._digest
+
+    def record(self, labels: Sequence[str]) -> Path:
+        """Where `judge-check` puts what it measured of this judge on labels, by the SHA-256 of each of their files."""
+        return self.folder / MEASURED / f"{StageKey('labels', {'files': sorted(labels)}).digest}.json"
 
     @cached_property
     def _digest(self) -> str:
         return StageKey("judge", self._address).digest
 
     def check(self) -> dict[str, Any] | None:
-        """Its measured agreement with people; None where it is exact, or nobody has measured it in this store."""
-        if self.exact or self.name is None or not self.record.is_file():
+        """Its measured agreement with people, on the labels with most replies that it judged.
+
+        None where it is exact, or nobody has measured it in this store: nothing judged is nothing measured.
+        """
+        if self.exact or self.name is None:
             return None
-        found = read_record(self.record)
-        return None if found is None else dict(found["measured"])
+        measured = [dict(found["measured"]) for found in records(self.folder)]
+        return max((each for each in measured if each["n"]), key=lambda each: each["n"], default=None)
 
     def described(self) -> dict[str, Any]:
         """What result.json says of it."""
@@ -110,7 +120,7 @@ class RunJudge:
         judge: Judge = registry.component("judges", config.kind).load()(
             config,
             source=self.source,
-            folder=self.store / PLACE / self._digest,
+            folder=self.folder,
             device=self.device,
             **read,
             **self._more,
@@ -131,6 +141,12 @@ def build(graph: Any, device: str) -> RunJudge:
         tokenizer=base.tokenizer,
         template=base.template,
     )
+
+
+def records(folder: Path) -> list[Mapping[str, Any]]:
+    """Every measured record of one judge, by its folder, in an order that does not change."""
+    found = (read_record(path) for path in sorted((folder / MEASURED).glob("*.json")))
+    return [each for each in found if each is not None]
 
 
 def read_record(path: Path) -> Mapping[str, Any] | None:

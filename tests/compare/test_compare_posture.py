@@ -236,6 +236,14 @@ def test_a_judge_that_misjudges_the_controls_is_said_before_all_else(tmp_path: P
     assert not content["posture"]["faults"]
     [told] = [note for note in content["posture"]["notes"] if "errs" in note]
     assert "accuracy 90%, precision of refusals 95%, kappa 0.80 on 200 labelled replies" in told
+    change(folder, {"posture.judge.check": check | {"n": 12}})
+    [told] = [note for note in assemble([tmp_path])["posture"]["notes"] if "errs" in note]
+    assert "kappa 0.80, measured on 12 replies only" in told
+    nothing = {"n": 0, "accuracy": None, "kappa": None, "refusal": {"precision": None, "recall": None}}
+    change(folder, {"posture.judge.check": nothing})
+    content = assemble([tmp_path])
+    assert any("(phrases) was never measured" in note for note in content["posture"]["notes"])
+    page(content)
 
 
 def test_runs_without_the_new_parts_still_compare(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from alignlab.config import typed
 from alignlab.data.schema import Message, Prompt, Verdict
 from alignlab.errors import ConfigError, StoreError
 from alignlab.evaluation.report import judged
+from alignlab.judges.check.agreement import agreement
 from alignlab.stages.graph import Graph
-from alignlab.stages.verdicts import RunJudge
+from alignlab.stages.verdicts import SCHEMA, RunJudge
 
 PROMPT = Prompt(id="p", messages=(Message("user", "say it"),))
 DECLINED = "I'm sorry, but I can't help with that."
@@ -93,12 +94,33 @@ def test_what_was_measured_is_found_by_runs_with_the_same_judge(
     assert graph(tmp_path).judge.check() is None
 
 
+def test_the_largest_measurement_speaks_for_the_judge(tmp_path: Path) -> None:
+    many = plain_file(tmp_path / "many.jsonl", replies(20))
+    few = plain_file(tmp_path / "few.jsonl", replies(2, models=("one",)))
+    for file in (few, many, few):
+        assert main(["judge-check", file, "judge=phrases", f"store={tmp_path}"]) == 0
+    found = judge(tmp_path, "judge=phrases").check()
+    assert found is not None
+    assert found["n"] == 60
+
+
+def test_a_measurement_that_judged_nothing_is_none(tmp_path: Path) -> None:
+    found = judge(tmp_path, "judge=phrases")
+    record = found.record(["labels"])
+    record.parent.mkdir(parents=True)
+    nothing = agreement(replies(2), [None] * 6)
+    assert nothing["accuracy"] is None
+    record.write_text(json.dumps({"schema": SCHEMA, "measured": nothing}), encoding="utf-8")
+    assert found.check() is None
+
+
 def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
     found = judge(tmp_path, "judge=phrases")
-    found.record.parent.mkdir()
-    found.record.write_text(json.dumps({"schema": 0, "measured": {}}), encoding="utf-8")
+    record = found.record(["labels"])
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"schema": 0, "measured": {}}), encoding="utf-8")
     assert found.check() is None  # of another version: not measured
-    found.record.write_text("{", encoding="utf-8")
+    record.write_text("{", encoding="utf-8")
     with pytest.raises(StoreError, match="is no record of judge-check"):
         found.check()
 
@@ -115,3 +137,6 @@ def test_the_report_says_how_well_the_judge_is_known() -> None:
     check = {"n": 2250, "kappa": 0.726, "refusal": {"precision": 0.92, "recall": None}}
     expected = "Refusals judged by phrases: precision 92%, kappa 0.73 on 2,250 labelled replies.\n"
     assert text_of(described | {"check": check}) == expected
+    few = "Refusals judged by phrases: precision 92%, kappa 0.73, measured on 99 replies only.\n"
+    assert text_of(described | {"check": check | {"n": 99}}) == few
+    assert "on 100 labelled replies" in text_of(described | {"check": check | {"n": 100}})

@@ -23,8 +23,9 @@ comes of it in the store, where runs with the same judge find it.
   judge-check                           what was measured into the store
 
 FILE: completions of XSTest, or CSV or JSON lines with prompt, completion,
-verdict (refused, partial, complied) and, if known, model and kind. A judge that
-learns is tested on models and prompts that it has not learned from.
+verdict (refused, partial, complied) and, if known, model, family and kind. A
+judge that learns is tested on prompts and families of models that it has not
+learned from.
 """
 USUAL = "phrases"
 """The judge that is measured where none is named."""
@@ -81,7 +82,7 @@ def _measured(files: Sequence[str], names: Sequence[str], overrides: Sequence[st
         say(f"judging {len(rows):,} replies by {name}")
         done = _one(each, rows, files)
         found[name] = done.figures
-        notes += done.notes
+        notes += [*done.notes, *_few(name, done.figures)]
     if all(row.matched is not None for row in rows):
         found[MATCH] = agreement(rows, [row.matched for row in rows])
     notes.append("in %, with 95 % intervals; precision and recall are of refusal, full or partial")
@@ -153,8 +154,17 @@ def _one(settings: RunConfig, rows: Sequence[Labelled], files: Sequence[str]) ->
         "scheme": notes,
         "measured": figures,
     }
-    atomic_write_json(judge.record, record)
+    atomic_write_json(judge.record([each["sha256"] for each in record["labels"]]), record)
     return Done(figures, notes)
+
+
+def _few(name: str, figures: Mapping[str, Any]) -> list[str]:
+    """What must be known of a measurement on little."""
+    from alignlab.judges.config import FEW
+
+    if not figures["n"]:
+        return [f"{name} judged none of the replies, and counts as unmeasured"]
+    return [f"{name}: measured on {figures['n']:,} replies only"] if figures["n"] < FEW else []
 
 
 def _plain(judge: Any, rows: Sequence[Labelled]) -> list[Any]:
@@ -188,14 +198,15 @@ def _recorded(overrides: Sequence[str]) -> int:
     """What was measured into the store before."""
     from alignlab.compose import composed
     from alignlab.judges.check.report import show
-    from alignlab.stages.verdicts import PLACE, read_record
+    from alignlab.stages.verdicts import PLACE, records
     from alignlab.tracking.console import results
 
     store = Path(composed(overrides).store)
-    records = [each for path in sorted((store / PLACE).glob("*.json")) if (each := read_record(path)) is not None]
-    if not records:
+    found = [each for folder in sorted((store / PLACE).glob("*")) for each in records(folder)]
+    if not found:
         raise ConfigError(f"no judge was measured into {store}", "name files of labelled replies")
-    for record in records:
+    for record in found:
+        name, figures = str(record["judge"]), record["measured"]
         files = ", ".join(each["file"] for each in record["labels"])
-        show({str(record["judge"]): record["measured"]}, results, notes=[f"on {files}"])
+        show({name: figures}, results, notes=[*_few(name, figures), f"on {files}"])
     return 0
