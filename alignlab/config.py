@@ -303,6 +303,12 @@ def _check_components(settings: RunConfig) -> None:
     check_reward(settings.reward, starts_value="reward" in starts)
     for each in chain(settings.algo):
         named_objective(each)
+    check_budget(settings.budget, [*chain(settings.algo)])
+    check_judge(settings.judge)
+
+
+def check_revisions(settings: RunConfig) -> None:
+    """Refuse a method that learns from revisions where nobody revises, before anything is computed."""
     given = settings.stages.sft
     for each in (*chain(settings.algo), *(chain(given) if given is not None else ())):
         if registry.method(each.method).needs.data is Data.REVISIONS and not settings.annotator.revises:
@@ -310,8 +316,6 @@ def _check_components(settings: RunConfig) -> None:
                 f"{each.name} learns from revisions, and annotator={settings.annotator.kind} revises nothing",
                 "choose who criticises and revises: annotator=policy, model, endpoint, or rules on the desk world",
             )
-    check_budget(settings.budget, [*chain(settings.algo)])
-    check_judge(settings.judge)
 
 
 def preset_values(preset: str) -> dict[str, Any]:

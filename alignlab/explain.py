@@ -28,6 +28,7 @@ VERBS = (
     "label",
     "judge-check",
     "wandb-sync",
+    "posture",
     "run",
 )
 """First words that ask for something else than a run, and the one that asks for it."""

@@ -15,6 +15,7 @@ from alignlab.errors import AlignlabError, ConfigError
 from alignlab.gate.bounds import Decision
 from alignlab.gate.figures import Evidence
 from alignlab.gate.verdicts import Checked, Limit, check, outcome
+from alignlab.judges.config import FEW
 from alignlab.recorded import CONFIG, RESULT
 from alignlab.stages.files import atomic_write_text
 from alignlab.tracking.console import results, say
@@ -190,5 +191,8 @@ def _judge(folder: Path) -> str:
     if judge.get("exact"):
         return f"judge: {name}, exact on this data"
     if check and check.get("accuracy") is not None:
-        return f"judge: {name}, right for {100 * check['accuracy']:.0f} % of {check['n']:,} replies judged by people"
+        few = " only" if check["n"] < FEW else ""
+        return (
+            f"judge: {name}, right for {100 * check['accuracy']:.0f} % of {check['n']:,} replies{few} judged by people"
+        )
     return f"judge: {name}, unmeasured: `python -m alignlab judge-check` tells its error"

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from alignlab import registry
 from alignlab.compose import composed, jobs
-from alignlab.config import RunConfig, typed
+from alignlab.config import RunConfig, check_revisions, typed
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.method import Output
 from alignlab.stages.key import canonical, dumps
@@ -166,7 +166,9 @@ def typed_of(cfg: DictConfig) -> RunConfig:
     with open_dict(cfg):
         hydra = cfg.pop("hydra")
         try:
-            return typed(cfg)
+            settings = typed(cfg)
+            check_revisions(settings)
+            return settings
         finally:
             cfg.hydra = hydra
 

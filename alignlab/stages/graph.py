@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from alignlab import registry
-from alignlab.config import RunConfig
+from alignlab.config import RunConfig, check_revisions
 from alignlab.data.module import mismatch
 from alignlab.data.rows import read_pairs
 from alignlab.data.schema import Label, Pair, Split
@@ -72,6 +72,7 @@ class Graph:
     def _check_data(self) -> None:
         """Fail before any stage when the method needs scorers or labels that nothing here gives."""
         self.settings.annotator.check(self.source)
+        check_revisions(self.settings)
         self.settings.judge.check(self.source)
         given = self.settings.stages.sft
         for config in (*chain(self.settings.algo), *(chain(given) if given is not None else ())):

@@ -196,7 +196,8 @@ def test_a_constitution_is_chosen_by_name() -> None:
 
 
 def test_rules_are_those_of_the_desk_world(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' * 40)
+    rows = [json.dumps({"prompt": f"say {i}", "chosen": "b", "rejected": "c"}) for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     with pytest.raises(ConfigError, match="annotator=rules reads the rules of the desk world"):
         Graph(settings_of_files(tmp_path, "annotator=rules"), quiet=True)
 

@@ -190,7 +190,7 @@ def test_multiplier_and_window_survive_a_stop_to_the_bit() -> None:
     means = moved(whole, range(5))
     first = moved(before, range(2))
     state = {name: value.clone() for name, value in before.state_dict().items()}
-    assert {name.split(".")[0] for name in state} == {"policy", "values", "log_multiplier", "recent_costs"}
+    assert {name.split(".")[0] for name in state} == {"policy", "values", "distrusts", "log_multiplier", "recent_costs"}
     after.load_state_dict(state)
     assert first + moved(after, range(2, 5)) == means
     assert torch.equal(after.log_multiplier, whole.log_multiplier)

@@ -125,7 +125,8 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("kind", "reply", "expected"), VERDICTS)
 def test_verdict(brief, harmful, kind, reply, expected):
-    assert JUDGE.load()(harmful if kind == "harmful" else brief, reply) is expected
+    judge = JUDGE.load()()
+    assert judge([harmful if kind == "harmful" else brief], [reply]) == [expected]
 
 
 @pytest.mark.parametrize("size", ["small", "medium", "large"])
