@@ -192,7 +192,6 @@ def _judge(folder: Path) -> str:
         return f"judge: {name}, exact on this data"
     if check and check.get("accuracy") is not None:
         few = " only" if check["n"] < FEW else ""
-        return (
-            f"judge: {name}, right for {100 * check['accuracy']:.0f} % of {check['n']:,} replies{few} judged by people"
-        )
+        share = f"{100 * check['accuracy']:.0f} % of {check['n']:,} replies{few}"
+        return f"judge: {name}, right for {share} judged by people"
     return f"judge: {name}, unmeasured: `python -m alignlab judge-check` tells its error"

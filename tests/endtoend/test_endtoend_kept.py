@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from endtoend_runs import PPO, REWARD, RUN_FILES, SFT, Runs, Undisturbed
@@ -65,13 +64,10 @@ def test_scores_divided_by_their_spread_are_another_reward_model(runs: Runs) -> 
 @pytest.mark.parametrize("algo", [PPO, SFT, REWARD], ids=lambda algo: algo[0])
 def test_a_second_run_finds_everything(runs: Runs, undisturbed: Undisturbed, algo: list[str]) -> None:
     first = undisturbed(algo)
-    began = time.monotonic()
     second = runs(algo, str(first.store))
-    took = time.monotonic() - began
     assert second.steps == []
     assert f"found in the store: {algo[0][5:]}, seed 0" in second.said
     assert second.bits == first.bits
-    assert took < 15
 
 
 def test_a_reward_model_as_the_run_itself(undisturbed: Undisturbed) -> None:
