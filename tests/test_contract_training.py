@@ -81,7 +81,7 @@ def test_the_size_of_micro_batches_changes_rounding_only(
 ) -> None:
     """Away from policy = reference, where some losses have a kink that rounding falls off on either side."""
     for place in ("gates", "rollouts"):
-        monkeypatch.setattr(f"alignlab.modules.{place}.disagreement", lambda *given: "")
+        monkeypatch.setattr(f"alignlab.modules.{place}.disagreement", lambda *given, **more: "")
     found = []
     for micro in (0, 3):
         _, job = job_of(name, store, f"trainer.micro_batch_size={micro}", "algo.max_grad_norm=0")
