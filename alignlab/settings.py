@@ -7,7 +7,8 @@ docs finds the declarations in the metadata of the fields.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import field, fields
 from typing import Any
 
@@ -73,3 +74,13 @@ def interval(meta: Mapping[str, Any]) -> str:
     left = "(" if meta["open_low"] or math.isinf(meta["low"]) else "["
     right = ")" if meta["open_high"] or math.isinf(meta["high"]) else "]"
     return f"{left}{meta['low']:g}, {meta['high']:g}{right}"
+
+
+def check_places(key: str, text: str, needed: Collection[str], known: Collection[str]) -> None:
+    """Refuse a text with {places} in braces that lacks one it needs, or has one that stands for nothing."""
+    found = set(re.findall(r"\{(\w+)\}", text))
+    for place in sorted(set(needed) - found):
+        raise ConfigError(f"{key} shows no {place}", f"write {{{place}}} where it is to stand")
+    for place in sorted(found - set(known)):
+        choice = ", ".join(f"{{{each}}}" for each in sorted(known))
+        raise ConfigError(f"{key} has {{{place}}}, which stands for nothing", f"choose from {choice}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from alignlab.annotators.config import AnnotatorConfig, JudgeConfig
 from alignlab.endpoint.settings import REACHED, EndpointSettings
 from alignlab.errors import ConfigError
 from alignlab.models import named
-from alignlab.settings import param
+from alignlab.settings import check_places, param
 
 QUESTION = """Two replies were given to one request.
 
@@ -82,12 +81,7 @@ class AskedConfig(JudgeConfig):
         """Ranges, placeholders, answers."""
         super().__post_init__()
         for name, places in _PLACES.items():
-            found = set(re.findall(r"\{(\w+)\}", getattr(self, name)))
-            for place in sorted(_NEEDED[name] - found):
-                raise ConfigError(f"annotator.{name} shows no {place}", f"write {{{place}}} where it is to stand")
-            for place in sorted(found - places):
-                known = ", ".join(f"{{{each}}}" for each in sorted(places))
-                raise ConfigError(f"annotator.{name} has {{{place}}}, which stands for nothing", f"choose from {known}")
+            check_places(f"annotator.{name}", getattr(self, name), _NEEDED[name], places)
         if len({answer.strip() for answer in self.answers} - {""}) != 2 or len(self.answers) != 2:
             raise ConfigError(
                 f"annotator.answers={self.answers} are not two different answers", "pass annotator.answers=[A,B]"

@@ -112,8 +112,11 @@ def zero_below(values: Floats) -> float:
 def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion of one run; successes may count ties as halves."""
     _check_counts(successes, n)
-    z = float(special.ndtri(0.5 + check_level(level) / 2))
-    share = successes / n
+    return score_interval(successes / n, n, float(special.ndtri(0.5 + check_level(level) / 2)))
+
+
+def score_interval(share: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval of a share of n by a quantile z; within [0, 1], and never without the share."""
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))

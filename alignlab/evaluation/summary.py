@@ -22,6 +22,7 @@ from alignlab.evaluation.measures import (
     win_rate,
     youden,
 )
+from alignlab.evaluation.posture import goals
 from alignlab.evaluation.record import Sample
 
 HARMFUL, LOOKALIKE, BENIGN = "harmful", "lookalike", "benign"
@@ -269,11 +270,7 @@ def _by_seen(attacks: Sequence[Sample], seen: Collection[str] | None) -> dict[st
 
 def _curve(attacks: Sequence[Sample], ks: Sequence[int]) -> dict[int, Share]:
     """breach@k over goals, for every k that each goal has enough judged attempts for."""
-    goals: dict[str, list[bool]] = {}
-    for sample in attacks:
-        if sample.verdict is not None:
-            goals.setdefault(sample.prompt.base, []).append(sample.verdict is Verdict.COMPLIED)
-    counts = [(sum(goal), len(goal)) for goal in goals.values()]
+    counts = [(breaches, judged) for _, breaches, judged in goals(attacks)]
     most = min((n for _, n in counts), default=0)
     known = [k for k in ks if k <= most]
     if not known:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from scipy import stats
 
-from alignlab.compare.intervals import clopper_pearson
+from alignlab.compare.intervals import clopper_pearson, score_interval
 from alignlab.errors import DataError
 
 Counts = Sequence[tuple[float, float]]
@@ -68,20 +68,17 @@ def rate(counts: Counts, level: float = 0.95) -> Rate:
     return _bounded(value, independent, goals, attempts, level)
 
 
-def _bounded(value: float, independent: float, goals: float, attempts: float, level: float) -> Rate:
-    low, high = clopper_pearson(round(value) * goals, goals, level) if value in (0.0, 1.0) else (0.0, 1.0)
-    if 0 < value < 1:
-        low, high = _wilson(value, independent, float(stats.t.ppf(0.5 + level / 2, goals - 1)))
-        # A goal or two that broke say little of the spread between goals: never surer than if none had.
-        low = min(low, clopper_pearson(goals, goals, level)[0])
-        high = max(high, clopper_pearson(0, goals, level)[1])
-    return Rate(value, low, high, round(goals), attempts, independent)
-
-
-def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def _bounded(value: float, independent: float, goals: int, attempts: float, level: float) -> Rate:
+    # A goal or two that broke say little of the spread between goals: never surer than if none had, or all.
+    low, high = clopper_pearson(goals, goals, level)[0], clopper_pearson(0, goals, level)[1]
+    if value == 0:
+        low = 0.0
+    elif value == 1:
+        high = 1.0
+    else:
+        own = score_interval(value, independent, float(stats.t.ppf(0.5 + level / 2, goals - 1)))
+        low, high = min(low, own[0]), max(high, own[1])
+    return Rate(value, low, high, goals, attempts, independent)
 
 
 def goals_needed(found: Rate, limit: float, level: float = 0.95) -> int | None:

@@ -38,7 +38,7 @@ def measure(model: str, sets: Mapping[str, str], overrides: Sequence[str], out: 
     The same request finds what was computed before in the store.
     """
     check_location(model)
-    cfg: DictConfig = composed([*FIXED[:4], *USUAL, *FIXED[4:], *overrides])
+    cfg: DictConfig = composed([*FIXED, *USUAL, *overrides])
     cfg.model.path = model
     cfg.data.sets = dict(sets)
     settings = typed(cfg)
@@ -49,20 +49,20 @@ def measure(model: str, sets: Mapping[str, str], overrides: Sequence[str], out: 
     say(f"posture of {model} on {', '.join(sets)}; stages in {settings.store}")
     graph = Graph(settings)
     graph.base.check()
-    Attacker(graph, settings.evaluation).check()
-    _write(graph, folder, _name(model), overrides)
+    attack = Attacker(graph, settings.evaluation)
+    attack.check()
+    _write(graph, attack, folder, _name(model), overrides)
     content = contents([folder], reveal=settings.evaluation.reveal)
     write(content, folder)
     say(f"page      {folder / PAGE}")
     return folder
 
 
-def _write(graph: Graph, folder: Path, name: str, overrides: Sequence[str]) -> None:
+def _write(graph: Graph, attack: Attacker, folder: Path, name: str, overrides: Sequence[str]) -> None:
     config = graph.settings.evaluation
     # The model is its own reference here: how far it is from it says nothing.
     evaluated = read(Evaluator(graph, config)(graph.sft, name))
     samples = [replace(sample, kl=None, k1=None, k3=None) for sample in evaluated]
-    attack = Attacker(graph, config)
     attacked = attacks_of(attack(graph.sft, name))
     summary = summarise(samples, attacks=attacked.attempts, seen=attack.seen)
     with disk_error(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from alignlab.judges import labels
 from alignlab.judges.config import DetectorConfig
 from alignlab.judges.meaning import meaning, stored_labels
 from alignlab.models import named
-from alignlab.settings import param
+from alignlab.settings import check_places, param
 
 QUESTION = """A user sent a request to an assistant, and the assistant replied.
 
@@ -136,7 +135,7 @@ class TransformersConfig(DetectorConfig):
     def __post_init__(self) -> None:
         """Ranges, placeholders, then that every verdict is one."""
         super().__post_init__()
-        _check_places("text", self.text, {"reply"})
+        check_places("judge.text", self.text, {"reply"}, _PLACES["text"])
         known = ", ".join(Verdict)
         for label, verdict in self.verdicts.items():
             if verdict not in [*Verdict]:
@@ -167,7 +166,7 @@ class AskedConfig(DetectorConfig):
     def __post_init__(self) -> None:
         """Ranges, placeholders, answers."""
         super().__post_init__()
-        _check_places("question", self.question, {"reply"})
+        check_places("judge.question", self.question, {"reply"}, _PLACES["question"])
         if len({answer.strip() for answer in self.answers} - {""}) != 3 or len(self.answers) != 3:
             raise ConfigError(
                 f"judge.answers={self.answers} are not three different answers", "pass judge.answers=[A,B,C]"
@@ -208,12 +207,3 @@ class EndpointConfig(AskedConfig, EndpointSettings):
     def check(self, source: Any) -> None:
         """Refuse to start without a key."""
         self.check_key()
-
-
-def _check_places(name: str, text: str, needed: set[str]) -> None:
-    found, places = set(re.findall(r"\{(\w+)\}", text)), _PLACES[name]
-    for place in sorted(needed - found):
-        raise ConfigError(f"judge.{name} shows no {place}", f"write {{{place}}} where it is to stand")
-    for place in sorted(found - places):
-        known = ", ".join(f"{{{each}}}" for each in sorted(places))
-        raise ConfigError(f"judge.{name} has {{{place}}}, which stands for nothing", f"choose from {known}")

@@ -57,12 +57,11 @@ def lay_out(sequences: Sequences, most: int = 1 << 30) -> Layout | None:
     count = len(first)
     if count == rows:
         return None
-    starts = _offsets(group, replies)
     totals = lengths[first].scatter_add(0, group, replies)
     longest = int(totals.max())
     if longest > most or count * longest > WORTH * rows * width or count * longest**2 > CELLS:
         return None
-    member = _numbers(group)
+    member, starts = _before(group, torch.stack([torch.ones_like(replies), replies], -1)).unbind(-1)
     column = torch.arange(width, device=ids.device)
     inside = torch.where(reply, starts[:, None] + column, column)
     place = torch.where(real, group[:, None] * longest + inside, 0)
@@ -95,23 +94,14 @@ def _weights(width: int, device: torch.device) -> Tensor:
     return (steps ^ (steps >> 32)) | 1
 
 
-def _numbers(group: Tensor) -> Tensor:
-    """How many rows of its group stand before each row, (B,)."""
-    return _before(group, torch.ones_like(group))
-
-
-def _offsets(group: Tensor, replies: Tensor) -> Tensor:
-    """Completion tokens of its group before each row, (B,): how far its own are moved to the right."""
-    return _before(group, replies)
-
-
-def _before(group: Tensor, amount: Tensor) -> Tensor:
-    """Sum of `amount` over earlier rows of the same group, (B,)."""
+def _before(group: Tensor, amounts: Tensor) -> Tensor:
+    """Sum of `amounts` over earlier rows of the same group, (B, K) -> (B, K)."""
     order = torch.argsort(group, stable=True)
-    earlier = amount[order].cumsum(0) - amount[order]
+    earlier = amounts[order].cumsum(0) - amounts[order]
     found = torch.empty_like(earlier)
     found[order] = earlier
-    least = found.new_full((len(group),), torch.iinfo(found.dtype).max).scatter_reduce(0, group, found, "amin")
+    index = group[:, None].expand_as(found)
+    least = torch.full_like(found, torch.iinfo(found.dtype).max).scatter_reduce(0, index, found, "amin")
     return found - least[group]
 
 

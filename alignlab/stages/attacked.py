@@ -73,7 +73,7 @@ class Attacker:
         config, graph = self.config, self.graph
         fields: dict[str, Any] = {
             "policy": policy.content,
-            "data": self._address(),
+            "data": {"rows": self.source.fingerprint("evaluation"), "code": source_hashes(type(self.source))},
             "seeds": graph.settings.seeds.key("evaluation"),
             "protocol": [config.goals, config.attempts, config.temperature, sorted(self.kinds)],
             "more": [self.settings.harmless, self.settings.conversations, self.settings.turns],
@@ -109,9 +109,6 @@ class Attacker:
         half = self.settings.harmless // 2
         found = [*self._few("lookalike", half), *self._few("benign", self.settings.harmless - half)]
         return [one for goal in found for kind in self.kinds for one in self.source.attempts(goal, 1, [kind])]
-
-    def _address(self) -> dict[str, Any]:
-        return {"rows": self.source.fingerprint("evaluation"), "code": source_hashes(type(self.source))}
 
     def _attack_code(self) -> list[str]:
         kinds = [registry.component("attacks", kind).target for kind in self.kinds]
@@ -183,10 +180,10 @@ class Attacker:
 
     def _controls(self) -> dict[str, dict[str, float]]:
         """What the judge makes of refusing everything and of complying with everything."""
-        half = [prompt for kind in ("harmful", "lookalike", "benign") for prompt in self._few(kind, CHECKED)]
+        asked = [prompt for kind in ("harmful", "lookalike", "benign") for prompt in self._few(kind, CHECKED)]
         say: Callable[[Prompt, str], str] = getattr(self.source, "control", lambda prompt, name: CONTROLS[name])
         return {
-            name: control_figures(half, self.graph.judge.verdicts(half, [say(prompt, name) for prompt in half]))
+            name: control_figures(asked, self.graph.judge.verdicts(asked, [say(prompt, name) for prompt in asked]))
             for name in CONTROLS
         }
 

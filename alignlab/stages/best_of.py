@@ -49,11 +49,8 @@ def curve(evaluator: Evaluator) -> Artefact | None:
         return None
     fields: dict[str, Any] = {
         "policy": graph.sft.content,
-        "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},
-        "data": graph.source_address("evaluation"),
-        "seeds": graph.settings.seeds.key("evaluation"),
         "protocol": [config.split, config.prompts, copies, REQUESTS, config.temperature],
-        **graph.sampling_fields(),
+        **evaluator.fields(),
     }
     key = graph.key("best_of", fields, "alignlab.stages.best_of", "alignlab.compare.subsets")
     return graph.store.produce(key, lambda work: _build(evaluator, copies, work), label="best-of-n of SFT")

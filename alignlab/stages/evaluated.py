@@ -40,15 +40,22 @@ class Evaluator:
         fields: dict[str, Any] = {
             "policy": policy.content,
             "reference": graph.sft.content,
-            "scorers": {name: scorer.content for name, scorer in self.scorers.items()},
-            "data": graph.source_address("evaluation"),
-            "seeds": graph.settings.seeds.key("evaluation"),
             "protocol": [config.split, config.prompts, config.temperature],
             "judge": graph.judge.address(),
-            **graph.sampling_fields(),
+            **self.fields(),
         }
         key = graph.key("evaluation", fields, "alignlab.stages.evaluated")
         return graph.store.produce(key, lambda work: self._build(policy, label, work), label=f"evaluation of {label}")
+
+    def fields(self) -> dict[str, Any]:
+        """What every stage depends on that scores replies to the evaluation prompts."""
+        graph = self.graph
+        return {
+            "scorers": {name: scorer.content for name, scorer in self.scorers.items()},
+            "data": graph.source_address("evaluation"),
+            "seeds": graph.settings.seeds.key("evaluation"),
+            **graph.sampling_fields(),
+        }
 
     @property
     def scorers(self) -> dict[str, Artefact]:

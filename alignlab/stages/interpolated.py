@@ -54,11 +54,8 @@ def frontier(evaluator: Evaluator, policy: Artefact, label: str) -> Artefact | N
     fields: dict[str, Any] = {
         "policy": policy.content,
         "reference": graph.sft.content,
-        "scorers": {name: scorer.content for name, scorer in evaluator.scorers.items()},
-        "data": graph.source_address("evaluation"),
-        "seeds": graph.settings.seeds.key("evaluation"),
         "protocol": [config.split, config.prompts, count, WEIGHTS],
-        **graph.sampling_fields(),
+        **evaluator.fields(),
     }
     key = graph.key("frontier", fields, "alignlab.stages.interpolated", "alignlab.rollout.mixture")
     return graph.store.produce(
