@@ -130,6 +130,12 @@ def test_plugins_import_neither_each_other_nor_what_runs_them(path: Path) -> Non
     assert not {name for each in found if (name := inner(each)) and name.split(".")[0] not in allowed}
 
 
+def test_no_two_test_files_share_a_name() -> None:
+    """Without packages below tests/ pytest takes one of two and drops the other."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
+
+
 def test_core_spells_no_method() -> None:
     """A method is reached by its declaration; which plugin fills a role is for conf/config.yaml to say."""
     shipped = {path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")} - ROLES

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from alignlab.errors import TrainingError
 from alignlab.stages import training
 
@@ -160,16 +162,22 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def no_number(module: str, method: str, number: int) -> None:
-    """Let the loss of a module's `number`-th forward pass with gradient be NaN."""
-    counts = itertools.count(1)
+def no_number(module: str, method: str, update: int) -> None:
+    """Let the losses of a module be NaN at one update, in however many passes it is computed."""
+    updates = itertools.count()
+    now = next(updates)
+
+    def updated(*_: Any) -> None:
+        nonlocal now
+        now = next(updates)
 
     def loss(original: Any, *args: Any, **kwargs: Any) -> Any:
         found = original(*args, **kwargs)
-        if next(counts) != number:
+        if now != update:
             return found
         return found._replace(loss=found.loss * float("nan")) if hasattr(found, "loss") else found * float("nan")
 
+    register_optimizer_step_post_hook(updated)
     owner, _, name = method.rpartition(".")
     target: Any = importlib.import_module(module)
     wrap(getattr(target, owner) if owner else target, name, loss)
