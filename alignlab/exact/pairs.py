@@ -80,7 +80,7 @@ def pair_weights(logps: Tensor) -> Tensor:
     order = torch.cat([first.flatten(), second.flatten()])
     columns = [each[:, order].transpose(0, 1).reshape(-1, picked.shape[1]) for each in (tokens, collision)]
     here = torch.ones(columns[0].shape, dtype=torch.bool)
-    outputs = TokenOutputs(columns[0], torch.zeros_like(columns[0]), columns[1])
+    outputs = TokenOutputs(columns[0], collision=columns[1])
     weights = on_policy_weight(outputs, Sequences(here.long(), here, here))
     return weights.view(*first.shape, len(logps)).permute(2, 0, 1)
 

@@ -27,14 +27,14 @@ CHUNK_ELEMENTS = 1 << 25
 
 
 class TokenOutputs(NamedTuple):
-    """Per-token outputs aligned with `Sequences.ids`, 0 outside the completion."""
+    """Per-token outputs aligned with `Sequences.ids`, 0 outside the completion; all but the first on request."""
 
     logps: Tensor
     """Log-probability of each completion token, (B, T), at least float32."""
-    entropy: Tensor
+    entropy: Tensor | None = None
     """Entropy in nats of the distribution it was drawn from, (B, T), without gradient."""
     collision: Tensor | None = None
-    """log sum_v pi(v)^2 of that distribution, (B, T), without gradient; only on request."""
+    """log sum_v pi(v)^2 of that distribution, (B, T), without gradient."""
 
 
 class Policy(nn.Module):
@@ -63,8 +63,8 @@ class Policy(nn.Module):
         logits: Tensor = head(states)
         return logits
 
-    def forward(self, sequences: Sequences, *, collision: bool = False) -> TokenOutputs:
-        """Log-probability and entropy of every completion token: (B, T) each."""
+    def forward(self, sequences: Sequences, *, entropy: bool = False, collision: bool = False) -> TokenOutputs:
+        """Log-probability of every completion token, (B, T), and what else of its distribution is asked for."""
         states, head = self._states(sequences)
         mask = sequences.completion
         targets = sequences.ids[mask]
@@ -74,7 +74,7 @@ class Policy(nn.Module):
             distribution = upcast(head(part)).log_softmax(-1)
             with torch.no_grad():
                 known = distribution.detach()
-                extra = [-(known.exp() * known).sum(-1)]
+                extra = [-(known.exp() * known).sum(-1)] if entropy else []
                 extra += [(2 * known).logsumexp(-1)] if collision else []
             return distribution.gather(-1, ids[:, None]).squeeze(-1), *extra
 
@@ -83,9 +83,8 @@ class Policy(nn.Module):
         else:
             cut = zip(states.split(rows), targets.split(rows), strict=True)
             parts = [checkpoint(score, part, ids, use_reentrant=False) for part, ids in cut]
-        columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-        grid = columns[0].new_zeros(mask.shape)
-        return TokenOutputs(*(grid.masked_scatter(mask, column) for column in columns))
+        grids = [_grid(mask, torch.cat(column)) for column in zip(*parts, strict=True)]
+        return TokenOutputs(grids[0], grids[1] if entropy else None, grids[-1] if collision else None)
 
     def _states(self, sequences: Sequences) -> tuple[Tensor, nn.Module]:
         """What the head reads at the positions that predict completion tokens, (N, H), and the head."""
@@ -116,6 +115,11 @@ class Policy(nn.Module):
         """Write a directory that AutoModelForCausalLM and AutoTokenizer load."""
         self.model.save_pretrained(folder, safe_serialization=True)
         tokenizer.save_pretrained(folder)
+
+
+def _grid(mask: Tensor, values: Tensor) -> Tensor:
+    """Values of the tokens in the mask, (N,), in their places: (B, T), 0 elsewhere."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def max_positions(model: PreTrainedModel) -> int:

@@ -30,17 +30,18 @@ class CompletionModule(L.LightningModule):
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> None:
         """One update: the sum of token losses over the number of completion tokens in the whole batch."""
         parts, tokens = self.parts, all_sum(batch.sequences.completion.sum())
-        spread = torch.zeros((), device=self.device)
+        spread, told = torch.zeros((), device=self.device), due(parts, batch_idx)
 
         def loss_of(chunk: DemonstrationBatch) -> Tensor:
-            out = self.policy(chunk.sequences)
-            spread.add_(out.entropy.sum().detach())
+            out = self.policy(chunk.sequences, entropy=told)
+            if told:
+                spread.add_(out.entropy.sum())
             mask = chunk.sequences.completion
             return (self.objective(out.logps, mask) * mask).sum() / tokens
 
         chunks = batch.by_length(parts.micro_batch_size)
         loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total, pace=parts.pace)
-        if due(parts, batch_idx):
+        if told:
             metrics = {
                 "train/loss": loss,
                 "train/entropy": float(all_sum(spread) / tokens),

@@ -101,7 +101,7 @@ class RolloutModule(L.LightningModule):
 
     def _scored(self, sequences: Sequences) -> tuple[Tensor, Tensor]:
         """The policy's own log-probabilities, (B, T), and the entropy summed over tokens."""
-        both = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows)[:2], -1))
+        both = self.in_chunks(sequences, lambda rows: torch.stack(self.policy(rows, entropy=True)[:2], -1))
         return both[..., 0], both[..., 1].double().sum()
 
     def _hold_against(self, rollouts: Rollouts, logps: Tensor) -> float:

@@ -40,9 +40,8 @@ class TDPOModule(PairModule):
 
     def _outputs(self, logps: Tensor, targets: Tensor, batch: PairBatch) -> TokenOutputs:
         with torch.no_grad():
-            entropy = -(logps.exp() * logps).sum(-1)
             collision = _grid((2 * logps).logsumexp(-1), batch) if self.config.on_policy_weight else None
-        return TokenOutputs(_grid(_at(logps, targets), batch), _grid(entropy, batch), collision)
+        return TokenOutputs(_grid(_at(logps, targets), batch), collision=collision)
 
 
 def _at(logps: Tensor, targets: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def test_population_loss_is_the_training_loss_over_all_pairs(preset: str, settin
     tokens, reference = (exact.token_logps(t)[x][order] for t in (table, exact.reference_logits()))
     collision = (2 * table.log_softmax(-1)).logsumexp(-1)[x][exact.contexts()][order]
     ones = torch.ones(tokens.shape, dtype=torch.bool)
-    outputs = TokenOutputs(tokens, torch.zeros_like(tokens), collision)
+    outputs = TokenOutputs(tokens, collision=collision)
     terms = objective(outputs, reference, Sequences(ones.long(), ones, ones), world.preference[x].flatten())
     expected = (terms.loss * (world.sampling[x, first] * world.sampling[x, second])).sum()
     population = PairPopulation(objective, config, world)

@@ -37,14 +37,14 @@ def one_by_one(policy: Policy, sequences: Sequences) -> TokenOutputs:
 @every_model
 def test_a_padded_batch_agrees_with_one_row_at_a_time(make: object) -> None:
     policy, sequences = Policy(make()), pad(texts(6), 0)
-    found, expected = policy(sequences), one_by_one(policy, sequences)
+    found, expected = policy(sequences, entropy=True), one_by_one(policy, sequences)
     torch.testing.assert_close(found.logps.detach(), expected.logps, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.entropy, expected.entropy, rtol=0, atol=1e-6)
 
 
 def test_agreement_is_exact_where_all_of_the_model_is_float64() -> None:
     policy, sequences = Policy(gpt2()), pad(texts(6), 0)
-    found, expected = policy(sequences), one_by_one(policy, sequences)
+    found, expected = policy(sequences, entropy=True), one_by_one(policy, sequences)
     torch.testing.assert_close(found.logps.detach(), expected.logps, rtol=0, atol=1e-12)
     torch.testing.assert_close(found.entropy, expected.entropy, rtol=0, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_amount_and_content_of_padding_change_nothing(make: object) -> None:
     narrow = pad(rows, 0)
     wide = Sequences(*(torch.nn.functional.pad(field, (0, 4)) for field in pad(rows, VOCAB - 1)))
     width = narrow.ids.shape[1]
-    found, expected = (policy(rows, collision=True) for rows in (wide, narrow))
+    found, expected = (policy(rows, entropy=True, collision=True) for rows in (wide, narrow))
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a[:, :width], b, rtol=0, atol=1e-6)
         assert not a[:, width:].any()
@@ -89,7 +89,7 @@ def test_only_completion_tokens_count(make: object) -> None:
     completion, rest, whole = policy(rows).logps.sum(-1).tolist()
     assert whole == pytest.approx(rest + completion, abs=1e-6)
     assert not policy(rows).logps[~rows.completion].any()
-    assert not policy(rows).entropy[~rows.completion].any()
+    assert not policy(rows, entropy=True).entropy[~rows.completion].any()
 
 
 @pytest.mark.parametrize(("make", "separable"), [(llama, True), (gpt2, True), (gemma2, False), (cohere, False)])
@@ -137,10 +137,10 @@ def test_a_head_in_chunks_gives_the_same_values_and_gradients(
     parts = copy.deepcopy(whole)
     sequences = pad(texts(5), 0)
     weight = torch.randn(sequences.ids.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    first = whole(sequences)
+    first = whole(sequences, entropy=True, collision=True)
     (first.logps * weight).sum().backward()
     monkeypatch.setattr(policy_module, "CHUNK_ELEMENTS", rows * VOCAB)
-    second = parts(sequences)
+    second = parts(sequences, entropy=True, collision=True)
     (second.logps * weight).sum().backward()
     assert int(sequences.completion.sum()) > 2 * rows
     for a, b in zip(first, second, strict=True):
@@ -150,15 +150,24 @@ def test_a_head_in_chunks_gives_the_same_values_and_gradients(
 
 
 def test_entropy_carries_no_gradient() -> None:
-    out = Policy(llama())(pad(texts(3), 0))
+    out = Policy(llama())(pad(texts(3), 0), entropy=True)
     assert out.logps.requires_grad
     assert not out.entropy.requires_grad
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    policy, rows = Policy(llama()), pad(texts(3), 0)
+    assert policy(rows)[1:] == (None, None)
+    both = policy(rows, entropy=True, collision=True)
+    assert torch.equal(policy(rows, collision=True).collision, both.collision)
+    assert policy(rows, entropy=True).collision is None
+    assert torch.equal(policy(rows).logps, both.logps)
 
 
 def test_bfloat16_logits_are_raised_before_the_normaliser() -> None:
     """The result is exact for the logits the model returns: no further rounding, in float32."""
     policy, sequences = Policy(llama(dtype=torch.bfloat16)), pad(texts(6), 0)
-    out = policy(sequences)
+    out = policy(sequences, entropy=True)
     logits = policy.completion_logits(sequences)
     assert logits.dtype is torch.bfloat16
     assert out.logps.dtype is out.entropy.dtype is torch.float32

@@ -68,7 +68,7 @@ def test_a_policy_gives_the_numbers_of_separate_rows(make, attention: str, sizes
     for apart in ("", "because"):
         policy.apart = apart
         policy.zero_grad()
-        outputs = policy(sequences, collision=True)
+        outputs = policy(sequences, entropy=True, collision=True)
         (outputs.logps * torch.arange(1, sequences.rows + 1)[:, None]).sum().backward()
         gradients = [parameter.grad.clone() for parameter in policy.parameters() if parameter.grad is not None]
         found.append(([*outputs, policy.completion_logits(sequences)], gradients))

@@ -141,8 +141,8 @@ class Drifting(Policy):
 
     gap = 0.01
 
-    def forward(self, sequences: Sequences) -> TokenOutputs:
-        out = super().forward(sequences)
+    def forward(self, sequences: Sequences, **also: bool) -> TokenOutputs:
+        out = super().forward(sequences, **also)
         return out._replace(logps=out.logps + self.gap * sequences.completion) if torch.is_grad_enabled() else out
 
 

@@ -88,7 +88,7 @@ def test_preset_adds_all_three_parts() -> None:
     mask = batch.sequences.completion
     torch.manual_seed(0)
     policy, reference = (-torch.rand(mask.shape, dtype=F64) * mask for _ in range(2))
-    found = PairObjective(METHOD, config)(TokenOutputs(policy, policy), reference, batch.sequences).loss
+    found = PairObjective(METHOD, config)(TokenOutputs(policy), reference, batch.sequences).loss
     rewards = [0.1 * (p.sum() - r.sum()).item() for p, r in zip(policy, reference, strict=True)]
     for row in range(3):
         r_w, r_l = rewards[row], rewards[row + 3]
