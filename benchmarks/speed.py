@@ -5,7 +5,7 @@
 
 Contenders take turns, each in a process of its own, on the same tokens, model, optimiser and threads; warm-up steps
 are left out. The table shows medians of the ratio to alignlab within a round (above 1: slower than alignlab), with
-quartiles; `CPU` is the same of processor time, which a busy machine disturbs less. docs/speed.md has more.
+quartiles; `CPU` is the same of processor time, which a busy machine disturbs less. docs/performance.md has more.
 """
 
 from __future__ import annotations
