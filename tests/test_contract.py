@@ -16,7 +16,7 @@ from support import TINY
 from alignlab import registry
 from alignlab.catalogue import parameters
 from alignlab.compose import composed
-from alignlab.config import RunConfig, preset_values, typed
+from alignlab.config import RunConfig, preset_config, preset_values, typed
 from alignlab.data.schema import Split
 from alignlab.method import Method, Reference, SamplerConfig, TrainedConfig
 from alignlab.stages.graph import Graph
@@ -92,7 +92,7 @@ def test_search_ranges_lie_within_valid_ranges(name: str) -> None:
 
 @each_preset
 def test_a_fair_tuning_would_try_the_presets_own_values(preset: str) -> None:
-    config = typed(composed([f"algo={preset}", "data=files", "data.path=x", "model=hf", "model.path=x"])).algo
+    config = preset_config(preset)
     for spec in fields(config):
         if spec.metadata.get("search"):
             low, high, _ = spec.metadata["search"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
+from alignlab.compare.intervals import wilson
 from alignlab.data.schema import Verdict
 from alignlab.errors import DataError
 
@@ -83,20 +83,6 @@ def change(
     return estimate(
         [a - b if a is not None and b is not None and measured(a) and measured(b) else None for a, b in pairs], groups
     )
-
-
-def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate (Wilson 1927): never empty, never outside [0, 1].
-
-    `successes` may be fractional (a tie is half a success).
-    """
-    if n < 1 or not 0 <= successes <= n:
-        raise DataError(f"a rate needs 0 <= successes <= n and n >= 1, got {successes} of {n}")
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < n else 1.0
 
 
 def share(hits: Iterable[bool | float | None]) -> Share:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -64,11 +65,18 @@ def test_paired_interval_uses_the_seeds_that_both_have() -> None:
     assert (found.low, found.high, found.missing) == (pytest.approx(low), pytest.approx(high), 1)
 
 
-def test_wilson_and_clopper_pearson_match_scipy() -> None:
-    for successes, n in ((3, 20), (19, 20), (50, 100)):
-        test = stats.binomtest(successes, n)
-        for ours, name in ((wilson, "wilson"), (clopper_pearson, "exact")):
-            assert ours(successes, n) == pytest.approx(tuple(test.proportion_ci(method=name)), abs=1e-10)
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (1, 5), (3, 7), (19, 20), (50, 100), (5, 5), (0, 1)])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_wilson_and_clopper_pearson_match_scipy(hits: int, n: int, level: float) -> None:
+    for ours, name in ((wilson, "wilson"), (clopper_pearson, "exact")):
+        interval = stats.binomtest(hits, n).proportion_ci(level, method=name)
+        assert ours(hits, n, level) == pytest.approx(tuple(interval), abs=1e-10)
+
+
+def test_wilson_ends_are_roots_of_the_score_equation() -> None:
+    for bound in wilson(2.5, 11):
+        z = (2.5 / 11 - bound) / math.sqrt(bound * (1 - bound) / 11)
+        assert abs(z) == pytest.approx(1.959963984540054, abs=1e-9)
 
 
 def test_no_events_follow_the_closed_form() -> None:
@@ -80,9 +88,10 @@ def test_no_events_follow_the_closed_form() -> None:
     assert "Wilson" in proportion(29.5, 30).kind
 
 
-def test_more_successes_than_trials_are_refused() -> None:
-    with pytest.raises(DataError, match="5 successes of 4 are no proportion"):
-        wilson(5, 4)
+@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 4), (5, 4)])
+def test_what_is_no_proportion_is_refused(hits: int, n: int) -> None:
+    with pytest.raises(DataError, match=f"{hits} successes of {n} are no proportion"):
+        wilson(hits, n)
 
 
 def test_sign_flip_counts_every_pattern() -> None:

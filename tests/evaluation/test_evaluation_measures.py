@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
+from alignlab.compare.intervals import wilson
 from alignlab.data.schema import Verdict
 from alignlab.errors import DataError
 from alignlab.evaluation.measures import (
@@ -16,7 +16,6 @@ from alignlab.evaluation.measures import (
     estimate,
     rate_of,
     share,
-    wilson,
     win_rate,
     youden,
 )
@@ -76,28 +75,6 @@ def test_change_is_paired():
 def test_change_needs_pairs():
     with pytest.raises(DataError, match="2 values after but 1 before"):
         change([1.0, 2.0], [1.0])
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 5), (1, 5), (3, 7), (50, 100), (5, 5), (0, 1)])
-@pytest.mark.parametrize("level", [0.8, 0.95])
-def test_wilson_agrees_with_an_independent_implementation(hits, n, level):
-    low, high = wilson(hits, n, level)
-    interval = binomtest(hits, n).proportion_ci(level, method="wilson")
-    assert low == pytest.approx(interval.low, abs=1e-12)
-    assert high == pytest.approx(interval.high, abs=1e-12)
-
-
-def test_wilson_ends_are_roots_of_the_score_equation():
-    low, high = wilson(2.5, 11)
-    for bound in (low, high):
-        z = (2.5 / 11 - bound) / math.sqrt(bound * (1 - bound) / 11)
-        assert abs(z) == pytest.approx(1.959963984540054, abs=1e-9)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 4), (5, 4)])
-def test_wilson_refuses_what_is_no_rate(hits, n):
-    with pytest.raises(DataError, match="a rate needs 0 <= successes <= n"):
-        wilson(hits, n)
 
 
 def test_win_rate_counts_ties_as_half():

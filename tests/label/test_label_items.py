@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from label_inputs import planned, rows, run, three
 
-from alignlab.evaluation.measures import wilson
+from alignlab.compare.intervals import wilson
 
 
 def test_a_seed_decides_everything(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from alignlab.compare.intervals import wilson
 from alignlab.data.schema import Prompt
-from alignlab.evaluation.measures import wilson
 from alignlab.label.inputs import Candidate
 from alignlab.label.store import Judgement, line
 from alignlab.label.summary import human_wins, reliability, wins
