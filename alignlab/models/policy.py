@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import DataError
-from alignlab.models.shared import lay_out, probe, states
+from alignlab.models.shared import lay_out, longest_group, probe, states
 from alignlab.numerics.logps import upcast
 from alignlab.work import passed
 
@@ -46,6 +46,7 @@ class Policy(nn.Module):
         self.separable = _head_is_separable(model)
         self.apart = probe(model.base_model, model.config.get_text_config().vocab_size) if self.separable else NO_HEAD
         """Why completions of one prompt run with a copy of it each; '' where they share it."""
+        self.longest_group = longest_group(model, self.max_positions)
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +95,7 @@ class Policy(nn.Module):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
         counted = sequences.attention & mask.any(-1, keepdim=True)  # rows without a completion are asked nothing
         if self.separable:
-            layout = None if self.apart else lay_out(sequences, self.max_positions)
+            layout = None if self.apart else lay_out(sequences, self.longest_group)
             if layout is None:
                 hidden = self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]]
             else:

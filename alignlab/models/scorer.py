@@ -17,7 +17,7 @@ from alignlab.data.batch import Sequences
 from alignlab.errors import ModelError
 from alignlab.models.load import without_dropout
 from alignlab.models.policy import max_positions
-from alignlab.models.shared import lay_out, probe, states
+from alignlab.models.shared import lay_out, longest_group, probe, states
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.masked import last_index
 from alignlab.work import passed, plays
@@ -32,6 +32,7 @@ class Scorer(nn.Module):
         self.head = _find_head(model)
         self.apart = probe(model.base_model, model.config.get_text_config().vocab_size)
         """Why completions of one prompt run with a copy of it each; '' where they share it."""
+        self.longest_group = longest_group(model, max_positions(model))
         plays(model, "reward")
 
     @property
@@ -55,7 +56,7 @@ class Scorer(nn.Module):
         """
         sequences.check_right_padded()
         passed(self.model, sequences.attention)
-        layout = None if self.apart else lay_out(sequences, max_positions(self.model))
+        layout = None if self.apart else lay_out(sequences, self.longest_group)
         if layout is None:
             hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
         else:

@@ -20,6 +20,7 @@ WORTH = 0.85
 """Rows are laid out together where that leaves at most this share of the tokens, padding included."""
 CELLS = 1 << 26
 """Largest mask, in elements; above it rows stay apart."""
+ANY = 1 << 30
 _SEED = 0x9E3779B97F4A7C15
 
 
@@ -43,11 +44,20 @@ class Layout(NamedTuple):
         return (same & before)[:, None]
 
 
-def lay_out(sequences: Sequences, most: int = 1 << 30) -> Layout | None:
+def longest_group(model: nn.Module, positions: int) -> int:
+    """How many tokens a group may have; `positions` is how many a row may have.
+
+    Any number, since no token stands further back than in a row of its own, unless the model holds a mask of that size.
+    """
+    held = any(buffer.dim() > 1 and buffer.shape[-1] == buffer.shape[-2] == positions for buffer in model.buffers())
+    return positions if held else ANY
+
+
+def lay_out(sequences: Sequences, most: int = ANY) -> Layout | None:
     """The layout of right-padded rows, or None where too few share a prompt for it to be worth while.
 
     Rows are put together by their prompts wherever they stand in the batch; ids are compared, not only hashed. A group
-    of more than `most` tokens, what a model reads at once, keeps all rows apart.
+    of more than `most` tokens keeps all rows apart.
     """
     ids, real, reply = sequences
     rows, width = ids.shape

@@ -25,19 +25,20 @@ from alignlab.data.batch import Sequences, pad
 from alignlab.models import shared
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
-from alignlab.models.shared import lay_out
+from alignlab.models.shared import lay_out, longest_group
 
 VOCABULARY = 50
 SIZES = dict(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=1)
 LLAMA = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, **SIZES)
 
 
-def llama(attention: str = "sdpa") -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**LLAMA, attn_implementation=attention)).double()
+def llama(attention: str = "sdpa", positions: int = 64) -> PreTrainedModel:
+    sizes = LLAMA | dict(max_position_embeddings=positions)
+    return LlamaForCausalLM(LlamaConfig(**sizes, attn_implementation=attention)).double()
 
 
-def gpt2(attention: str = "sdpa") -> PreTrainedModel:
-    sizes = dict(n_embd=32, n_layer=2, n_head=4, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
+def gpt2(attention: str = "sdpa", positions: int = 64) -> PreTrainedModel:
+    sizes = dict(n_embd=32, n_layer=2, n_head=4, n_positions=positions, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
     return GPT2LMHeadModel(GPT2Config(**SIZES, **sizes, attn_implementation=attention)).double()
 
 
@@ -155,12 +156,28 @@ def test_windows_of_any_name_keep_rows_apart(make) -> None:
     assert "its attention is limited by" in Policy(make()).apart
 
 
-def test_a_group_longer_than_the_context_keeps_rows_apart() -> None:
-    long = pad([([7] * 10, [1] * 4) for _ in range(6)], 0)
-    layout = lay_out(long)
+@pytest.mark.parametrize("kind", [llama, gpt2])
+def test_a_group_may_be_longer_than_the_context(kind) -> None:
+    """Each token keeps the position it has in a row of its own, and no row is longer than the context."""
+    torch.manual_seed(0)
+    rows = pad([([7] * 10, [1, 2, i, 3]) for i in range(6)], 0)
+    layout = lay_out(rows)
     assert layout is not None
-    assert layout.ids.shape[1] == 34
-    assert lay_out(long, most=33) is None
+    assert (layout.ids.shape[1], int(layout.positions.max())) == (34, 13)
+    policy = Policy(kind(positions=14))
+    assert (policy.max_positions, policy.apart) == (14, "")
+    assert policy.longest_group > 34
+    together = policy(rows).logps
+    policy.apart = "because"
+    torch.testing.assert_close(together, policy(rows).logps, rtol=0, atol=1e-10)
+
+
+def test_a_model_with_a_mask_of_its_own_takes_no_longer_groups() -> None:
+    model = torch.nn.Module()
+    assert longest_group(model, 14) > 1000
+    model.register_buffer("bias", torch.ones(1, 1, 14, 14))
+    assert longest_group(model, 14) == 14
+    assert lay_out(pad([([7] * 10, [1] * 4) for _ in range(6)], 0), most=33) is None
 
 
 def test_a_model_that_sees_a_window_keeps_rows_apart() -> None:
