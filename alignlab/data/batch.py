@@ -100,7 +100,7 @@ TOKENS = 16_384
 """Tokens, padding included, in one forward pass with gradient when nothing else is asked for."""
 
 
-SPARE = 64
+SPARE = 128
 """Tokens of padding that a further pass must save on a CPU to be worth its fixed cost, of a model of any size."""
 
 
@@ -218,6 +218,12 @@ class TokenBatch(Batch, ABC):
         return [self.select(part) for part in length_cuts(self.lengths, rows, tight=True)]
 
 
+def _pair_lengths(sequences: Sequences) -> Tensor:
+    """Tokens of both rows of each pair without the second's prompt, (2B, T) -> (B,)."""
+    first, second = sequences.attention.sum(-1).chunk(2)
+    return first + second - (sequences.attention & ~sequences.completion).sum(-1).chunk(2)[1]
+
+
 def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) -> Tensor | None:
     if values is None:
         return None
@@ -238,9 +244,8 @@ class PairBatch(TokenBatch):
 
     @property
     def lengths(self) -> Tensor:
-        """Tokens of the longer row of each pair, prompt included, (B,)."""
-        chosen, rejected = self.sequences.attention.sum(-1).chunk(2)
-        return torch.maximum(chosen, rejected)
+        """Tokens of each pair, its prompt once and both completions, (B,)."""
+        return _pair_lengths(self.sequences)
 
     def select(self, part: Tensor) -> PairBatch:
         """Some pairs, (b,) numbers, both completions of each, without superfluous padding."""
@@ -267,9 +272,8 @@ class SafetyBatch(TokenBatch):
 
     @property
     def lengths(self) -> Tensor:
-        """Tokens of the longer row of each pair, prompt included, (B,)."""
-        worse, better = self.sequences.attention.sum(-1).chunk(2)
-        return torch.maximum(worse, better)
+        """Tokens of each pair, its prompt once and both completions, (B,)."""
+        return _pair_lengths(self.sequences)
 
     def select(self, part: Tensor) -> SafetyBatch:
         """Some pairs, (b,) numbers, both completions of each, without superfluous padding."""

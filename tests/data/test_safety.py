@@ -154,7 +154,7 @@ def test_the_worse_completion_comes_first_in_tokens_and_batches() -> None:
     assert [reply for _, reply in cut.sequences.split()] == [hat, tap, tap, hat]
     assert cut.harmful.tolist() == [[True, True], [True, False]]
     assert (cut.ordered.tolist(), cut.index.tolist()) == ([False, True], [3, 1])
-    assert batch.lengths.tolist() == [max(len(hat), len(tap)) + len(rows[0].prompt)] * 4
+    assert batch.lengths.tolist() == [len(hat) + len(tap) + len(rows[0].prompt)] * 4
 
 
 def test_no_label_at_all_is_an_error() -> None:

@@ -94,7 +94,7 @@ def test_context_of_one_side_changes_places_with_it() -> None:
     kl = {"chosen_kl": torch.rand(5, dtype=F64), "rejected_kl": torch.rand(5, dtype=F64)}
     n = len(batch)
     order = torch.arange(2 * n).roll(n)
-    other = type(outputs)(*(column[order] for column in outputs))
+    other = outputs._replace(logps=outputs.logps[order], collision=outputs.collision[order])
     sides = {"chosen_kl": kl["rejected_kl"], "rejected_kl": kl["chosen_kl"]}
     right = objective(outputs, reference, batch.sequences, context=kl).loss
     wrong = objective(other, reference[order], batch.sequences.select(order), context=sides).loss
