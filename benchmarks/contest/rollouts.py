@@ -10,7 +10,11 @@ from rich.table import Table
 
 from contest.figures import quartiles
 
-SIZES = {"medium": "1 M parameters", "large": "4.2 M parameters"}
+SIZES = {
+    "medium": "1 M parameters",
+    "medium-groups": "1 M, groups of 8, rows that end",
+    "large": "4.2 M parameters",
+}
 BASE = "generate"
 
 
