@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from alignlab.data.mapped import Lazy
 from alignlab.data.schema import Completion, Message, Pair, Prompt, Safety
 
 
@@ -55,18 +58,22 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
     return count
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """What `write_pairs` wrote."""
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [
-        Pair(
-            prompt_from_json(row["prompt"]),
-            _read(row["chosen"]),
-            _read(row["rejected"]),
-            row["margin"],
-            row["probability"],
-            Safety(tuple(row["harmful"]), row["worse"]) if "harmful" in row else None,
-        )
-        for row in rows
-    ]
+def read_pairs(path: Path) -> Lazy[Pair]:
+    """What `write_pairs` wrote. The file is mapped, and a pair is read from it when it is asked for."""
+    ends = array("q", [0])
+    with path.open("rb") as file:
+        for line in file:
+            ends.append(ends[-1] + len(line))
+        raw = mmap(file.fileno(), 0, access=ACCESS_READ) if ends[-1] else b""
+    return Lazy(len(ends) - 1, lambda at: _pair(json.loads(raw[ends[at] : ends[at + 1]])))
+
+
+def _pair(row: dict[str, Any]) -> Pair:
+    return Pair(
+        prompt_from_json(row["prompt"]),
+        _read(row["chosen"]),
+        _read(row["rejected"]),
+        row["margin"],
+        row["probability"],
+        Safety(tuple(row["harmful"]), row["worse"]) if "harmful" in row else None,
+    )

@@ -6,7 +6,7 @@ A prompt too long loses tokens on the left, the same ones for both completions o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from alignlab.data.encode import Encoder
 from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt, Safety
 from alignlab.errors import ConfigError, DataError
+from alignlab.method import Data
 
 Array = np.ndarray
 """Token ids, int32, one dimension."""
@@ -231,11 +232,10 @@ class _Run:
             return [bos, *ids[len(ids) - room + 1 :]]
         return ids[len(ids) - room :]
 
-    def finish(self, kept: list[Out | None]) -> tuple[list[Out], Report]:
-        """The rows that stayed and the report; DataError when none did."""
+    def finish(self) -> Report:
+        """The report; DataError when no row stayed."""
         report, encoder = self.report, self.encoder
-        rows = [row for row in kept if row is not None]
-        if not rows:
+        if not report.kept:
             raise DataError(
                 f"no {report.view} left to train on: {'; '.join(line.strip() for line in report.lines())}",
                 report.remedy(),
@@ -245,7 +245,7 @@ class _Run:
             report.end = encoder.end
         if self.conversations and not getattr(encoder.tokenizer, "chat_template", None):
             report.notes.append(f"  the model has no chat template: conversations use {report.template!r}")
-        return rows, report
+        return report
 
 
 def _empty(completion: Completion) -> bool:
@@ -258,52 +258,30 @@ def _same(completions: Sequence[Completion], answers: Sequence[list[int]]) -> bo
     return answers[0] == answers[1] or (not sampled and len(texts) == 1)
 
 
-def tokenise_prompts(
-    rows: Sequence[Prompt], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[PromptTokens], Report]:
-    """Prompts for generation, cut where training rows are cut. Raises DataError when there are none."""
-    run = _Run("prompts", tokenizer, limits, template)
-
+def _prompts(run: _Run, rows: Iterable[Prompt]) -> Iterator[PromptTokens | None]:
     def make(source: Prompt) -> Make[PromptTokens]:
         return lambda row, prompt, _, cut: PromptTokens(row, source, prompt, cut)
 
-    return run.finish([run.row(i, prompt, (), make(prompt)) for i, prompt in enumerate(rows)])
+    return (run.row(i, prompt, (), make(prompt)) for i, prompt in enumerate(rows))
 
 
-def tokenise_demonstrations(
-    rows: Sequence[Demonstration], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[DemonstrationTokens], Report]:
-    """Demonstrations as ids. Raises DataError when no row is left."""
-    run = _Run("demonstrations", tokenizer, limits, template)
-
+def _demonstrations(run: _Run, rows: Iterable[Demonstration]) -> Iterator[DemonstrationTokens | None]:
     def make(row: int, prompt: Array, answers: list[Array], cut: bool) -> DemonstrationTokens:
         return DemonstrationTokens(row, prompt, answers[0], cut)
 
-    return run.finish([run.row(i, item.prompt, (item.completion,), make) for i, item in enumerate(rows)])
+    return (run.row(i, item.prompt, (item.completion,), make) for i, item in enumerate(rows))
 
 
-def tokenise_pairs(
-    rows: Sequence[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[PairTokens], Report]:
-    """Pairs as ids, one prompt for both completions. Raises DataError when no row is left."""
-    run = _Run("pairs", tokenizer, limits, template)
-
+def _pairs(run: _Run, rows: Iterable[Pair]) -> Iterator[PairTokens | None]:
     def make(pair: Pair) -> Make[PairTokens]:
         return lambda row, prompt, both, cut: PairTokens(
             row, prompt, both[0], both[1], pair.margin, pair.probability, cut
         )
 
-    return run.finish(
-        [run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(pair)) for i, pair in enumerate(rows)]
-    )
+    return (run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(pair)) for i, pair in enumerate(rows))
 
 
-def tokenise_safety(
-    rows: Sequence[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[SafetyTokens], Report]:
-    """Pairs with safety labels as ids; those without are passed over. Raises DataError when no row is left."""
-    run = _Run("safety labels", tokenizer, limits, template)
-
+def _safety(run: _Run, rows: Iterable[Pair]) -> Iterator[SafetyTokens | None]:
     def make(safety: Safety) -> Make[SafetyTokens]:
         first = safety.worse or 0
         harmful = safety.harmful[first], safety.harmful[1 - first]
@@ -313,19 +291,82 @@ def tokenise_safety(
 
         return tokens
 
-    judged = [(i, pair, pair.safety) for i, pair in enumerate(rows) if pair.safety is not None]
-    return run.finish(
-        [run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(safety)) for i, pair, safety in judged]
-    )
+    judged = ((i, pair, pair.safety) for i, pair in enumerate(rows) if pair.safety is not None)
+    return (run.row(i, pair.prompt, (pair.chosen, pair.rejected), make(safety)) for i, pair, safety in judged)
 
 
-def tokenise_labels(
-    rows: Sequence[Label], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[LabelTokens], Report]:
-    """Labelled completions as ids. Raises DataError when no row is left."""
-    run = _Run("labels", tokenizer, limits, template)
-
+def _labels(run: _Run, rows: Iterable[Label]) -> Iterator[LabelTokens | None]:
     def make(label: Label) -> Make[LabelTokens]:
         return lambda row, prompt, answers, cut: LabelTokens(row, prompt, answers[0], label.desirable, cut)
 
-    return run.finish([run.row(i, item.prompt, (item.completion,), make(item)) for i, item in enumerate(rows)])
+    return (run.row(i, item.prompt, (item.completion,), make(item)) for i, item in enumerate(rows))
+
+
+_VIEWS: Mapping[Data, tuple[str, Callable[[_Run, Iterable[Any]], Iterator[Any]]]] = {
+    Data.PROMPTS: ("prompts", _prompts),
+    Data.DEMONSTRATIONS: ("demonstrations", _demonstrations),
+    Data.REVISIONS: ("demonstrations", _demonstrations),
+    Data.PAIRS: ("pairs", _pairs),
+    Data.SAFETY: ("safety labels", _safety),
+    Data.LABELS: ("labels", _labels),
+}
+
+
+class TokenStream:
+    """Rows of a view as token ids, one after another, so that no more than one need be in memory.
+
+    Prompts are cut where training rows are cut; both completions of a pair have one prompt; pairs without safety
+    labels are passed over in the view of those. Iterating ends in a DataError where no row stayed.
+    """
+
+    def __init__(self, view: Data, rows: Iterable[Any], tokenizer: Any, limits: Limits, template: str = "auto") -> None:
+        name, self._view = _VIEWS[view]
+        self._rows, self._run = rows, _Run(name, tokenizer, limits, template)
+        self.report = self._run.report
+        """What happened to the rows; whole once they have ended."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in self._view(self._run, self._rows):
+            if row is not None:
+                yield row
+        self._run.finish()
+
+
+def _all(view: Data, rows: Iterable[Any], *how: Any) -> tuple[list[Any], Report]:
+    stream = TokenStream(view, rows, *how)
+    return list(stream), stream.report
+
+
+def tokenise_prompts(
+    rows: Iterable[Prompt], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[PromptTokens], Report]:
+    """Prompts for generation, cut where training rows are cut. Raises DataError when there are none."""
+    return _all(Data.PROMPTS, rows, tokenizer, limits, template)
+
+
+def tokenise_demonstrations(
+    rows: Iterable[Demonstration], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[DemonstrationTokens], Report]:
+    """Demonstrations as ids. Raises DataError when no row is left."""
+    return _all(Data.DEMONSTRATIONS, rows, tokenizer, limits, template)
+
+
+def tokenise_pairs(
+    rows: Iterable[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[PairTokens], Report]:
+    """Pairs as ids, one prompt for both completions. Raises DataError when no row is left."""
+    return _all(Data.PAIRS, rows, tokenizer, limits, template)
+
+
+def tokenise_safety(
+    rows: Iterable[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[SafetyTokens], Report]:
+    """Pairs with safety labels as ids; those without are passed over. Raises DataError when no row is left."""
+    return _all(Data.SAFETY, rows, tokenizer, limits, template)
+
+
+def tokenise_labels(
+    rows: Iterable[Label], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[LabelTokens], Report]:
+    """Labelled completions as ids. Raises DataError when no row is left."""
+    return _all(Data.LABELS, rows, tokenizer, limits, template)

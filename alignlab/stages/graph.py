@@ -7,25 +7,15 @@ what the stage reads and nothing else; see docs/store.md. Roles, not method name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from alignlab import registry
 from alignlab.config import RunConfig, check_revisions
 from alignlab.data.module import mismatch
-from alignlab.data.rows import read_pairs
-from alignlab.data.schema import Label, Pair, Split
-from alignlab.data.tokens import (
-    LabelTokens,
-    PairTokens,
-    SafetyTokens,
-    tokenise_demonstrations,
-    tokenise_labels,
-    tokenise_pairs,
-    tokenise_prompts,
-    tokenise_safety,
-)
+from alignlab.data.schema import Pair, Split
+from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens, SafetyTokens
 from alignlab.errors import DataError, PluginError
 from alignlab.method import Data, Method, MethodConfig, RevisionConfig, chain
 from alignlab.models.policy import Policy
@@ -35,7 +25,7 @@ from alignlab.rollout.engine import build_engine
 from alignlab.rollout.sampler import Sampler
 from alignlab.rollout.sampling import Sampling
 from alignlab.seeding import Seeds
-from alignlab.stages import annotated, cost, preferences, reference, revised, rewards, sampled, verdicts
+from alignlab.stages import annotated, cost, preferences, reference, revised, rewards, rows, sampled, verdicts
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
@@ -161,7 +151,7 @@ class Graph:
 
         Members beyond the first are reward models of the same labels under other seeds.
         """
-        return self._once(f"reward-{part}-{member}", lambda: self._reward(part, member))
+        return self.once(f"reward-{part}-{member}", lambda: self._reward(part, member))
 
     def _reward(self, part: Split, member: int) -> Artefact:
         label = "reward model, held-out labels" if part is Split.HELD_OUT else "reward model"
@@ -171,13 +161,13 @@ class Graph:
 
     def cost(self) -> Artefact:
         """The cost model, from the safety labels of the pairs that methods may see."""
-        return self._once(
+        return self.once(
             "cost", lambda: self.trained(self.settings.stages.cost, "cost model", self.settings.stage_seeds)
         )
 
     def reference_logps(self, view: Data = Data.PAIRS, *, mismatched: bool = False) -> Artefact:
         """Token log-probabilities of the training rows of a view under the SFT policy."""
-        return self._once(f"reference-{view}-{mismatched}", lambda: self._reference_logps(view, mismatched))
+        return self.once(f"reference-{view}-{mismatched}", lambda: self._reference_logps(view, mismatched))
 
     def _reference_logps(self, view: Data, mismatched: bool) -> Artefact:
         fields = {"policy": self.sft.content, "load": self.base.loading, **self.row_fields(view, Split.TRAIN)}
@@ -185,23 +175,17 @@ class Graph:
             fields["mismatched"] = True
 
         def build(work: Workspace) -> Mapping[str, Any]:
-            rows = self.mismatched_rows() if mismatched else self._completions(view)
+            known = self.mismatched_rows() if mismatched else rows.completions(self, view)
             policy = self.policy(self.sft)
-            return reference.write_reference(policy, rows, work.out, batch=2 * SCORING_ROWS, pad_id=self.base.pad_id)
+            return reference.write_reference(policy, known, work.out, batch=2 * SCORING_ROWS, pad_id=self.base.pad_id)
 
         what = " of mismatched labels" if mismatched else "" if view is Data.PAIRS else f" of {view}"
         return self.store.produce(self.key("reference", fields, reference), build, label=f"reference log-probs{what}")
 
-    def _completions(self, view: Data) -> list[reference.Row]:
-        if view is Data.LABELS:
-            return [(row.prompt, row.completion) for row in self.label_rows(Split.TRAIN)]
-        rows = self.pair_rows(Split.TRAIN)
-        return [(row.prompt, side) for row in rows for side in (row.chosen, row.rejected)]
-
-    def mismatched_rows(self) -> list[reference.Row]:
+    def mismatched_rows(self) -> Sequence[reference.Row]:
         """Prompts of the training labels, each with a completion of another prompt."""
         longest = self.base.limits().max_length
-        return self._once("mismatched", lambda: mismatch(self.label_rows(Split.TRAIN), longest))
+        return self.once("mismatched", lambda: mismatch(self.label_rows(Split.TRAIN), longest))
 
     @cached_property
     def policy_of_method(self) -> Artefact:
@@ -265,34 +249,26 @@ class Graph:
         seen = self.label_fields(part) if view is Data.LABELS else {}
         return {"view": view, **rows, **seen, "template": self.base.template, "limits": self.base.limits()}
 
-    def stored_pairs(self, part: Split) -> list[Pair]:
-        """Text pairs of a part."""
-        path = self.preferences.file(f"{part.value}.jsonl")
-        return self._once(f"pairs-{part}", lambda: self._within_budget(read_pairs(path), part))
-
-    def _within_budget(self, rows: list[Any], part: Split) -> list[Any]:
-        """The first labels, as many as the budget allows; those that no method sees are not counted."""
-        limit = self.settings.budget.labels if part is Split.TRAIN else None
-        if limit is not None and limit > len(rows):
-            self.announce(f"budget.limit={limit:,} labels, and there are {len(rows):,}")
-        return rows[:limit]
+    def stored_pairs(self, part: Split) -> Sequence[Pair]:
+        """Text pairs of a part, read from the store when they are asked for."""
+        return self.once(f"pairs-{part}", lambda: rows.stored_pairs(self, part))
 
     def label_fields(self, part: Split) -> dict[str, Any]:
         """What of the budget a stage that reads labels depends on."""
         limit = self.settings.budget.labels
         return {} if limit is None or part is not Split.TRAIN else {"labels": limit}
 
-    def pair_rows(self, part: Split) -> list[PairTokens]:
+    def pair_rows(self, part: Split) -> Sequence[PairTokens]:
         """Tokenised pairs of a part; what was cut or dropped is said once."""
-        return self.tokens(f"pair-rows-{part}", tokenise_pairs, lambda: self.stored_pairs(part), self.base.limits())
+        return rows.pairs(self, part)
 
-    def safety_rows(self, part: Split) -> list[SafetyTokens]:
+    def safety_rows(self, part: Split) -> Sequence[SafetyTokens]:
         """Tokenised safety labels of a part's pairs."""
-        return self.tokens(f"safety-rows-{part}", tokenise_safety, lambda: self.stored_pairs(part), self.base.limits())
+        return rows.safety(self, part)
 
-    def label_rows(self, part: Split) -> list[LabelTokens]:
+    def label_rows(self, part: Split) -> Sequence[LabelTokens]:
         """Tokenised labels of a part: both completions of each pair, judged one by one."""
-        return self.tokens(f"label-rows-{part}", tokenise_labels, lambda: self._labels(part), self.base.limits())
+        return rows.labels(self, part)
 
     @property
     def scored(self) -> bool:
@@ -310,47 +286,21 @@ class Graph:
         native = self.source.native
         return Data.PAIRS in native or Data.LABELS not in native or self.settings.annotator.judges
 
-    def _labels(self, part: Split) -> list[Label]:
-        if not self.labels_from_pairs:
-            return self._within_budget(list(self.source.labels(part)), part)
-        pairs = self.stored_pairs(part)
-        return [Label(p.prompt, side, side is p.chosen) for p in pairs for side in (p.chosen, p.rejected)]
-
-    def demonstration_rows(self, *, sampled: bool = False) -> list[Any]:
+    def demonstration_rows(self, *, sampled: bool = False) -> Sequence[DemonstrationTokens]:
         """Tokenised demonstrations; with room for a sampled completion where their prompts are answered too."""
-        seeds, limits = self.settings.stage_seeds, self.base.limits(prompts=sampled)
-        return self.tokens(
-            f"demonstrations-{sampled}", tokenise_demonstrations, lambda: self.source.demonstrations(seeds), limits
-        )
+        return rows.demonstrations(self, sampled=sampled)
 
     def revisions(self, start: Artefact, config: RevisionConfig, seeds: Seeds) -> Artefact:
         """Samples of a policy as the run's annotator revised them."""
         return revised.produce(self, start, config, seeds, device(self.settings))
 
-    def revision_rows(self, revisions: Artefact, *, every: bool) -> list[Any]:
+    def revision_rows(self, revisions: Artefact, *, every: bool) -> Sequence[DemonstrationTokens]:
         """Tokenised revisions: of every step, or the last."""
-        name = f"revisions-{revisions.content}-{every}"
-        rows = lambda: list(revised.read(revisions, every=every))  # noqa: E731
-        return self.tokens(name, tokenise_demonstrations, rows, self.base.limits())
+        return rows.revisions(self, revisions, every=every)
 
-    def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
+    def prompt_rows(self, split: Split, seeds: Seeds) -> Sequence[PromptTokens]:
         """Tokenised prompts of a split."""
-        limits = self.base.limits(prompts=True)
-        return self.tokens(
-            f"prompts-{split}-{seeds}", tokenise_prompts, lambda: self.source.prompts(split, seeds), limits
-        )
-
-    def tokens(self, name: str, tokenise: Any, rows: Any, limits: Any) -> list[Any]:
-        """Tokenise once in this process and say what happened to the rows."""
-
-        def read() -> list[Any]:
-            tokens, report = tokenise(rows(), self.base.tokenizer, limits, self.base.template)
-            if report.kept < report.rows or report.notes or report.truncated:
-                for line in report.lines():
-                    self.announce(line)
-            return list(tokens)
-
-        return self._once(name, read)
+        return rows.prompts(self, split, seeds)
 
     def policy(self, artefact: Artefact) -> Policy:
         """A new copy of a stored policy, in eval mode, on the device that inference uses.
@@ -387,7 +337,8 @@ class Graph:
         """What identifies the rows of a view: the source's settings and files, and the code that makes rows."""
         return {"rows": self.source.fingerprint(view), "code": source_hashes(type(self.source))}
 
-    def _once(self, name: str, make: Any) -> Any:
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once in this process."""
         if name not in self._read:
             self._read[name] = make()
         return self._read[name]

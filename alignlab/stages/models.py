@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from alignlab.models.load import check_location, new_model, pretrained, pretrain
 from alignlab.models.policy import Policy, max_positions
 from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
 from alignlab.stages.files import sha256_file
+from alignlab.stages.fingerprint import source_hashes
 
 READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.py")
 """Files of a model directory that decide what is loaded."""
+_TOKENIZER = tuple(pattern for pattern in READ if pattern != "*.safetensors")
 
 
 class Base:
@@ -92,6 +95,15 @@ class Base:
             return {"hub": self.config.path, "commit": commit, **load}
         return {"files": _hash_folder(Path(self.config.path).expanduser()), **load}
 
+    @cached_property
+    def vocabulary(self) -> dict[str, Any]:
+        """What identifies the tokenizer in a stage key, whatever the weights."""
+        if isinstance(self.config, TinyModel):
+            return {"vocabulary": _vocabulary(self.tokenizer), "code": source_hashes(type(self.source))}
+        if not check_location(self.config.path):
+            return {name: self.address[name] for name in ("hub", "commit")}
+        return {"files": _hash_folder(Path(self.config.path).expanduser(), _TOKENIZER)}
+
     @property
     def loading(self) -> dict[str, Any]:
         """How weights are held in memory, where that changes numbers."""
@@ -147,7 +159,7 @@ def _vocabulary(tokenizer: Any) -> str:
     return hashlib.sha256(repr((words, tokenizer.chat_template)).encode()).hexdigest()
 
 
-def _hash_folder(folder: Path) -> str:
-    names = sorted({path for pattern in READ for path in folder.glob(pattern)})
+def _hash_folder(folder: Path, patterns: Sequence[str] = READ) -> str:
+    names = sorted({path for pattern in patterns for path in folder.glob(pattern)})
     lines = [f"{path.name} {sha256_file(path)}" for path in names]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

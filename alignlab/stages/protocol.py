@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from alignlab.config import RunConfig
@@ -42,7 +42,7 @@ class Stages(Protocol):
     def reference_logps(self, view: Data = Data.PAIRS, *, mismatched: bool = False) -> Artefact:
         """Log-probabilities of the training rows of a view under it."""
 
-    def mismatched_rows(self) -> list[Any]:
+    def mismatched_rows(self) -> Sequence[Any]:
         """Prompts of the training labels, each with a completion of another prompt."""
 
     def trained(self, config: MethodConfig, label: str, seeds: Seeds, part: Split = Split.TRAIN) -> Artefact:
@@ -57,28 +57,28 @@ class Stages(Protocol):
     def cost(self) -> Artefact:
         """The cost model."""
 
-    def stored_pairs(self, part: Split) -> list[Pair]:
+    def stored_pairs(self, part: Split) -> Sequence[Pair]:
         """Text pairs of a part."""
 
-    def pair_rows(self, part: Split) -> list[PairTokens]:
+    def pair_rows(self, part: Split) -> Sequence[PairTokens]:
         """Tokenised pairs of a part."""
 
-    def safety_rows(self, part: Split) -> list[SafetyTokens]:
+    def safety_rows(self, part: Split) -> Sequence[SafetyTokens]:
         """Tokenised safety labels of a part's pairs."""
 
-    def label_rows(self, part: Split) -> list[Any]:
+    def label_rows(self, part: Split) -> Sequence[Any]:
         """Tokenised labels of a part."""
 
-    def demonstration_rows(self, *, sampled: bool = False) -> list[Any]:
+    def demonstration_rows(self, *, sampled: bool = False) -> Sequence[Any]:
         """Tokenised demonstrations."""
 
     def revisions(self, start: Artefact, config: RevisionConfig, seeds: Seeds) -> Artefact:
         """Samples of a policy as the run's annotator revised them."""
 
-    def revision_rows(self, revisions: Artefact, *, every: bool) -> list[Any]:
+    def revision_rows(self, revisions: Artefact, *, every: bool) -> Sequence[Any]:
         """Tokenised revisions: of every step, or the last."""
 
-    def prompt_rows(self, split: Split, seeds: Seeds) -> list[Any]:
+    def prompt_rows(self, split: Split, seeds: Seeds) -> Sequence[Any]:
         """Tokenised prompts of a split."""
 
     def policy(self, artefact: Artefact) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,11 @@ def _sft_scores(graph: Stages, scorer: Scorer) -> Tensor:
     return over_rows(rollouts.sequences.to(device), scorer).cpu()
 
 
-def side_scores(scorer: Scorer, rows: list[Any], sides: tuple[str, str], pad_id: int) -> Tensor:
+def side_scores(scorer: Scorer, rows: Sequence[Any], sides: tuple[str, str], pad_id: int) -> Tensor:
     """Scores of the two completions of each tokenised row, by the names of their fields: (B, 2)."""
     device = next(scorer.parameters()).device
 
-    def score(part: list[Any], side: str) -> Tensor:
+    def score(part: Sequence[Any], side: str) -> Tensor:
         return over_rows(pad([(row.prompt, getattr(row, side)) for row in part], pad_id).to(device), scorer).cpu()
 
     parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, cached_property
 from typing import Any
@@ -168,7 +168,7 @@ class Trained:
         """Revised samples of what training starts from."""
         return self.graph.revisions(self.start, self.config, self.seeds)  # type: ignore[arg-type]
 
-    def rows(self, view: Data | None = None) -> list[Any]:
+    def rows(self, view: Data | None = None) -> Sequence[Any]:
         """Tokenised training rows of a view, by default the one the method declares."""
         views = {
             Data.PAIRS: lambda: self.graph.pair_rows(self.part),
@@ -178,7 +178,7 @@ class Trained:
             Data.LABELS: lambda: self.graph.label_rows(self.part),
             Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
         }
-        rows: list[Any] = views[view or self.needs.data]()
+        rows: Sequence[Any] = views[view or self.needs.data]()
         return rows
 
     def data(self) -> PreferenceData:
