@@ -7,6 +7,7 @@ Lightning epochs a checkpoint written on the last batch of one would skip the ne
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -59,7 +60,7 @@ class Batches(Generic[Row, B]):
         self._total = steps * batch_size if steps is not None else (epochs or 0) * len(rows)
         self._next = 0
         self._resume = 0
-        self._orders: dict[int, list[int]] = {}
+        self._orders: dict[int, array[int]] = {}
 
     def __len__(self) -> int:
         full, rest = divmod(self._total, self.batch_size)
@@ -89,11 +90,11 @@ class Batches(Generic[Row, B]):
         epoch, offset = divmod(place, len(self.rows))
         return self._order(epoch)[offset]
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> array[int]:
         if epoch not in self._orders:
-            order = list(range(len(self.rows)))
+            order = array("q", range(len(self.rows)))
             if self.seeds is not None:
-                self.seeds.random("data", epoch).shuffle(order)
+                self.seeds.random("data", epoch).shuffle(order)  # any sequence: an array takes 8 bytes a row
             # Batches move forward: the pass before the previous one is not needed again.
             self._orders = {e: kept for e, kept in self._orders.items() if e == epoch - 1} | {epoch: order}
         return self._orders[epoch]

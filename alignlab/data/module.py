@@ -22,6 +22,7 @@ from alignlab.data.batch import (
     pad,
 )
 from alignlab.data.loader import Batches
+from alignlab.data.mapped import Lazy
 from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens, SafetyTokens
 from alignlab.errors import DataError
 from alignlab.method import Data
@@ -105,23 +106,26 @@ class Collator:
         return views[data]
 
 
-def mismatch(rows: Sequence[LabelTokens], longest: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def mismatch(rows: Sequence[LabelTokens], longest: int) -> Lazy[tuple[np.ndarray, np.ndarray]]:
     """Each row's prompt with the completion of the next row that has another prompt, cut to `longest` tokens.
 
-    A fixed pairing, so that log-probabilities of the reference can be stored. Neighbours are often two completions
-    of one prompt, and those are no mismatch. DataError where all rows share one prompt.
+    A fixed pairing, so that log-probabilities of the reference can be stored; it is looked up when it is asked for.
+    Neighbours are often two completions of one prompt, and those are no mismatch. DataError where all rows share one
+    prompt.
     """
-    ids = [tuple(row.prompt.tolist()) for row in rows]
-    if len(set(ids)) < 2:
+    if not rows or all(np.array_equal(row.prompt, rows[0].prompt) for row in rows):
         raise DataError(
             f"{len(rows)} labels share one prompt: there is no completion of another prompt to estimate KL with",
             "give labels of more prompts",
         )
-    paired = []
-    for place, row in enumerate(rows):
-        other = next(k % len(rows) for k in range(place + 1, place + len(rows)) if ids[k % len(rows)] != ids[place])
-        paired.append((row.prompt, rows[other].completion[: max(1, longest - len(row.prompt))]))
-    return paired
+
+    def pair(place: int) -> tuple[np.ndarray, np.ndarray]:
+        prompt = rows[place].prompt
+        others = (rows[k % len(rows)] for k in range(place + 1, place + len(rows)))
+        other = next(row for row in others if not np.array_equal(row.prompt, prompt))
+        return prompt, other.completion[: max(1, longest - len(prompt))]
+
+    return Lazy(len(rows), pair)
 
 
 def _column(values: Sequence[float | None], missing: float) -> Tensor | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from alignlab import registry
 from alignlab.config import RunConfig, check_revisions
@@ -38,6 +38,7 @@ from alignlab.tracking.tracker import Silent, Tracker
 
 LOADING = ("alignlab.stages.models", "alignlab.models.load")
 """Code that decides how models are loaded enters every key."""
+T = TypeVar("T")
 SCORING_ROWS = 256
 """Rows in a forward pass that needs no gradient."""
 
@@ -337,11 +338,12 @@ class Graph:
         """What identifies the rows of a view: the source's settings and files, and the code that makes rows."""
         return {"rows": self.source.fingerprint(view), "code": source_hashes(type(self.source))}
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` gives, made once in this process."""
         if name not in self._read:
             self._read[name] = make()
-        return self._read[name]
+        found: T = self._read[name]
+        return found
 
 
 def device(settings: RunConfig) -> str:
