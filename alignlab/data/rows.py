@@ -1,4 +1,4 @@
-"""Pairs as JSON lines, the form in which the preferences stage stores them."""
+"""Rows as JSON: pairs a line each, the form in which the preferences stage stores them, and rows of any shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.data.mapped import Lazy
-from alignlab.data.schema import Completion, Message, Pair, Prompt, Safety
+from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt, Row, Safety
 
 
 def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
@@ -39,21 +39,46 @@ def _read(row: dict[str, Any]) -> Completion:
     return Completion(row["text"], None if row["ids"] is None else tuple(row["ids"]))
 
 
+def row_to_json(row: Row) -> dict[str, Any]:
+    """A plain dictionary that `row_from_json` reads back: a prompt, with what is said about it."""
+    if isinstance(row, Prompt):
+        return {"prompt": prompt_to_json(row)}
+    if isinstance(row, Pair):
+        return _pair_to_json(row)
+    judged = {"desirable": row.desirable} if isinstance(row, Label) else {}
+    return {"prompt": prompt_to_json(row.prompt), "completion": _completion(row.completion), **judged}
+
+
+def row_from_json(row: dict[str, Any]) -> Row:
+    """Inverse of `row_to_json`."""
+    if "chosen" in row:
+        return _pair(row)
+    prompt = prompt_from_json(row["prompt"])
+    if "completion" not in row:
+        return prompt
+    completion = _read(row["completion"])
+    return Label(prompt, completion, row["desirable"]) if "desirable" in row else Demonstration(prompt, completion)
+
+
+def _pair_to_json(pair: Pair) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "prompt": prompt_to_json(pair.prompt),
+        "chosen": _completion(pair.chosen),
+        "rejected": _completion(pair.rejected),
+        "margin": pair.margin,
+        "probability": pair.probability,
+    }
+    if pair.safety is not None:
+        row |= {"harmful": list(pair.safety.harmful), "worse": pair.safety.worse}
+    return row
+
+
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
     """One pair a line; returns how many."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for pair in pairs:
-            row = {
-                "prompt": prompt_to_json(pair.prompt),
-                "chosen": _completion(pair.chosen),
-                "rejected": _completion(pair.rejected),
-                "margin": pair.margin,
-                "probability": pair.probability,
-            }
-            if pair.safety is not None:
-                row |= {"harmful": list(pair.safety.harmful), "worse": pair.safety.worse}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(_pair_to_json(pair), ensure_ascii=False) + "\n")
             count += 1
     return count
 

@@ -1,28 +1,32 @@
 """Sources of stored rows: local files, Anthropic's transcripts, data sets of the hub.
 
-All three read a table once and divide it by prompt; they have no annotator and no gold. Local data never touches
-the network: the hub is read only when a hub id is asked for.
+All three parse a table once, keep it in a mapped file and divide it by prompt; they have no annotator and no gold.
+Local data never touches the network: the hub is read only when a hub id is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+
+import numpy as np
 
 from alignlab.attacks.attempts import attacked, attempts
 from alignlab.attacks.kinds import DIRECT, default_kinds
 from alignlab.attacks.kinds import VERSION as ATTACKS_VERSION
 from alignlab.data.config import FilesConfig, HhConfig, HubConfig, StoredConfig
 from alignlab.data.files import find, hash_files
+from alignlab.data.mapped import Lazy
 from alignlab.data.readers import Record, read
 from alignlab.data.schema import Demonstration, Label, Pair, Prompt, Row, Split
 from alignlab.data.shapes import SAFETY, Parser
-from alignlab.data.table import Table, chosen_few, distinct, divide, load, prompt_of
+from alignlab.data.table import SPLITS, Table, distinct, few, places, prompt_of, read_table, write_table
 from alignlab.errors import DataError
 from alignlab.method import Data
 from alignlab.seeding import Seeds
@@ -46,28 +50,48 @@ _ROWS_MATTER = ("format", "columns", "text_as", "held_out", "validation", "evalu
 R = TypeVar("R", bound=Row)
 
 
+Write = Callable[[Path], None]
+Place = Callable[[Mapping[str, Any], Write], Path]
+"""What a source's parsed rows depend on, and what writes them into a folder -> a folder that holds them."""
+
+
 class StoredSource:
-    """Rows that exist, divided by prompt. `records` and `content` are called on first use."""
+    """Rows that exist, divided by prompt. `records` and `content` are called on first use.
+
+    Parsed rows lie in a mapped file. Whoever has a store says by `place` where to keep it, so that the next process
+    finds it; else it lies in a temporary folder, which goes with the source.
+    """
 
     def __init__(
         self, config: StoredConfig, name: str, records: Callable[[], Iterator[Record]], content: Callable[[], str]
     ) -> None:
         self.config, self.name = config, name
-        self._records, self._content = records, content
+        self._records, self._content = records, cache(content)
+        self.place: Place = self._temporary
+
+    def _temporary(self, fields: Mapping[str, Any], write: Write) -> Path:
+        self._folder = TemporaryDirectory(prefix="alignlab-")
+        write(Path(self._folder.name))
+        return Path(self._folder.name)
 
     @cached_property
     def table(self) -> Table:
         """Every row. Raises DataError for a malformed one."""
         config = self.config
         parser = Parser(config.columns, config.text_as)
-        return load(self.name, self._records(), parser, config.format, config.limit)
+
+        def write(folder: Path) -> None:
+            write_table(folder, self.name, self._records(), parser, config.format, config.limit)
+
+        settings = {name: getattr(config, name) for name in ("format", "columns", "text_as", "limit")}
+        fields = {"content": self._content(), "settings": settings}
+        return read_table(self.place(fields, write), self.name)
 
     @cached_property
     def native(self) -> frozenset[Data]:
         """Views that stored rows give: pairs are also labels, and their chosen side demonstrations."""
         views = _NATIVE[self.table.shape]
-        judged = any(isinstance(row, Pair) and row.safety is not None for row in self.table.rows)
-        return views | {Data.SAFETY} if judged else views
+        return views | {Data.SAFETY} if self.table.judged else views
 
     @property
     def safety_columns(self) -> tuple[str, ...]:
@@ -82,7 +106,8 @@ class StoredSource:
             lines.append("  demonstrations are the chosen completions: the source has none of its own")
         if self.table.shape == "labels":
             lines.append("  demonstrations are the desirable completions: the source has none of its own")
-        verbatim = sum(p.kind == HARMFUL and not p.messages for p in self._prompts(Split.EVALUATION))
+        harmful = self._distinct(Split.EVALUATION, HARMFUL)
+        verbatim = int(self.table.columns.whole("verbatim")[harmful].sum())
         if verbatim:
             lines.append(f"  {verbatim:,} harmful prompts are verbatim text and not attacked: see data.text_as=user")
         if self.config.attacks:
@@ -106,42 +131,74 @@ class StoredSource:
         return None
 
     @cached_property
-    def _parts(self) -> dict[str, Split]:
-        config = self.config
+    def _parts(self) -> np.ndarray:
+        """The split of every row, a place in `SPLITS`."""
+        config, table = self.config, self.table
         shares = {
             Split.EVALUATION: config.evaluation,
             Split.VALIDATION: config.validation,
             Split.HELD_OUT: config.held_out,
         }
-        return divide((prompt_of(row).base for row in self.table.rows), shares)
+        return places(table.columns.whole("base"), lambda: (prompt_of(row).base for row in table.rows), shares)
 
-    def _rows(self, split: Split, kind: type[R]) -> list[R]:
-        rows = (row for row in self.table.rows if self._parts[prompt_of(row).base] is split)
-        return [row for row in rows if isinstance(row, kind)]
+    @property
+    def sizes(self) -> dict[Split, int]:
+        """Rows of each split."""
+        return dict(zip(SPLITS, np.bincount(self._parts, minlength=len(SPLITS)).tolist(), strict=True))
 
-    def prompts(self, split: Split, seeds: Seeds) -> list[Prompt]:
+    def _of(self, split: Split) -> np.ndarray:
+        """Numbers of the rows of a split, in order."""
+        return np.flatnonzero(self._parts == SPLITS.index(split))
+
+    def _distinct(self, split: Split, kind: str | None = None) -> np.ndarray:
+        """Numbers of rows, one for each prompt of a split, and of one kind where that is given."""
+        rows = self._of(split)
+        rows = rows[distinct(self.table.columns.whole("prompt")[rows])]
+        if kind is not None:
+            rows = rows[self.table.of_kind(kind)[rows]]
+        return rows
+
+    def _made(self, rows: np.ndarray, make: Callable[[Any], R]) -> Lazy[R]:
+        """What `make` gives of each of some rows."""
+        table = self.table.rows
+        return Lazy(len(rows), lambda at: make(table[rows[at]]))
+
+    def prompts(self, split: Split, seeds: Seeds) -> Sequence[Prompt]:
         """Each prompt of a split once; `seeds` decide the attacks on harmful prompts of TRAIN and nothing else."""
-        prompts = self._prompts(split)
+        rows = self._distinct(split)
         if split is Split.TRAIN and self.config.attacks:
-            return self._under_attack(prompts, seeds)
-        return chosen_few(prompts, self.config.evaluation_prompts) if split is Split.EVALUATION else prompts
+            return self._under_attack(rows, seeds)
+        if split is Split.EVALUATION:
+            return self._few(rows, self.config.evaluation_prompts)
+        return self._made(rows, prompt_of)
 
-    def _prompts(self, split: Split) -> list[Prompt]:
-        rows = (row for row in self.table.rows if self._parts[prompt_of(row).base] is split)
-        return distinct(prompt_of(row) for row in rows)
+    def _few(self, rows: np.ndarray, count: int) -> list[Prompt]:
+        if len(rows) > count:
+            ids = self.table.ids(rows)
+            kept = few(ids, count)
+            rows = rows[[identity in kept for identity in ids]]
+        return list(self._made(rows, prompt_of))
 
-    def _under_attack(self, prompts: Sequence[Prompt], seeds: Seeds) -> list[Prompt]:
+    def _under_attack(self, rows: np.ndarray, seeds: Seeds) -> Sequence[Prompt]:
         """Prompts with an attack on every harmful one, a function of the seed and the prompt's id."""
-        if not any(prompt.kind == HARMFUL for prompt in prompts):
+        harmful = rows[self.table.of_kind(HARMFUL)[rows]]
+        if not len(harmful):
             raise DataError(
                 f"data.attacks is set, and no training prompt of {self.name} is of kind {HARMFUL!r}",
                 f"add a column kind that says {HARMFUL} where it applies, or leave data.attacks out",
             )
-        kinds, turned = sorted(self.config.attacks), []
-        for prompt in prompts:
+        kinds = sorted(self.config.attacks)
+
+        def turned(row: Row) -> Prompt:
+            prompt = prompt_of(row)
+            if prompt.kind != HARMFUL:
+                return prompt
             rng = seeds.random("world", "attack", prompt.id)
-            turned.append(attacked(prompt, rng.choice(kinds), rng) if prompt.kind == HARMFUL else prompt)
-        return turned
+            return attacked(prompt, rng.choice(kinds), rng)
+
+        for row in harmful[self.table.columns.whole("verbatim")[harmful] > 0].tolist():
+            turned(self.table.rows[row])  # verbatim text is refused here, not when its prompt is reached
+        return self._made(rows, turned)
 
     attacker = "text"
     """Component of kind `attackers` that speaks this source's language."""
@@ -150,39 +207,37 @@ class StoredSource:
     def attack_kinds(self) -> dict[str, bool | None]:
         """Kinds that attempts are drawn from; True: in training, None: unknown, since stored text may hold any."""
         met = {kind: True for kind in self.config.attacks}
-        if any(prompt.kind == HARMFUL for prompt in self._prompts(Split.TRAIN)):
+        if len(self._distinct(Split.TRAIN, HARMFUL)):
             met[DIRECT] = True
         return {kind: met.get(kind) for kind in dict.fromkeys((*default_kinds(), *self.config.attacks))}
 
     def goals(self, split: Split, kind: str = HARMFUL) -> list[Prompt]:
         """Prompts of a split whose column `kind` says so, as units of posture figures; verbatim text is left out."""
-        return [prompt for prompt in self._prompts(split) if prompt.kind == kind and prompt.messages]
+        return [prompt for prompt in self._made(self._distinct(split, kind), prompt_of) if prompt.messages]
 
     def attempts(self, goal: Prompt, n: int, kinds: Sequence[str], index: int = 0) -> list[Prompt]:
         """`n` attacks on a goal, i.i.d. over `kinds`, each a function of the goal, `index` and its number."""
         return attempts(goal, n, kinds, index)
 
-    def demonstrations(self, seeds: Seeds) -> list[Demonstration]:
+    def demonstrations(self, seeds: Seeds) -> Sequence[Demonstration]:
         """Completions of TRAIN to imitate: stored ones, or the chosen or desirable side of others."""
-        rows = self._rows(Split.TRAIN, Demonstration)
-        rows += [Demonstration(row.prompt, row.chosen) for row in self._rows(Split.TRAIN, Pair)]
-        good = (row for row in self._rows(Split.TRAIN, Label) if row.desirable)
-        rows += [Demonstration(row.prompt, row.completion) for row in good]
-        return self._some(rows, Data.DEMONSTRATIONS, Split.TRAIN)
+        rows = self._of(Split.TRAIN)
+        rows = rows[self.table.columns.whole("desirable")[rows] > 0]
+        return self._some(self._made(rows, _shown), Data.DEMONSTRATIONS, Split.TRAIN)
 
-    def pairs(self, split: Split) -> list[Pair]:
+    def pairs(self, split: Split) -> Sequence[Pair]:
         """Stored pairs of a split."""
-        return self._some(self._rows(split, Pair), Data.PAIRS, split)
+        return self._some(self._made(self._of(split), _itself), Data.PAIRS, split)
 
-    def labels(self, split: Split) -> list[Label]:
+    def labels(self, split: Split) -> Sequence[Label]:
         """Stored labels of a split; of pairs, the chosen side as desirable and the rejected as not."""
-        rows = self._rows(split, Label)
-        for pair in self._rows(split, Pair):
-            rows += [Label(pair.prompt, pair.chosen, True), Label(pair.prompt, pair.rejected, False)]
-        return self._some(rows, Data.LABELS, split)
+        rows: Lazy[Any] = self._made(self._of(split), _itself)
+        if Data.PAIRS not in self.native:
+            return self._some(rows, Data.LABELS, split)
+        return self._some(Lazy(2 * len(rows), lambda at: _side(rows[at // 2], at % 2)), Data.LABELS, split)
 
-    def _some(self, rows: list[R], view: Data, split: Split) -> list[R]:
-        if rows:
+    def _some(self, rows: Lazy[R], view: Data, split: Split) -> Lazy[R]:
+        if len(rows) and view in self.native:
             return rows
         raise DataError(
             f"{self.name} holds rows of shape {self.table.shape!r} and has no {view} for the {split} split",
@@ -202,6 +257,20 @@ class StoredSource:
     def judge(self) -> None:
         """None: no judge is exact here."""
         return None
+
+
+def _itself(row: Any) -> Any:
+    return row
+
+
+def _shown(row: Any) -> Demonstration:
+    if isinstance(row, Demonstration):
+        return row
+    return Demonstration(row.prompt, row.chosen if isinstance(row, Pair) else row.completion)
+
+
+def _side(pair: Any, side: int) -> Label:
+    return Label(pair.prompt, pair.rejected if side else pair.chosen, not side)
 
 
 def files_source(config: FilesConfig) -> StoredSource:
@@ -230,27 +299,24 @@ def _local(config: StoredConfig, path: Any) -> StoredSource:
 
 
 def _hub(config: StoredConfig, name: str, options: dict[str, Any]) -> StoredSource:
-    rows: list[dict[str, Any]] = []
-
-    def fetch() -> Sequence[dict[str, Any]]:
-        if not rows:
-            rows.extend(download(name, {key: value for key, value in options.items() if value}, config.limit))
-        return rows
+    @cache
+    def table() -> Any:
+        return download(name, {key: value for key, value in options.items() if value}, config.limit)
 
     def records() -> Iterator[Record]:
-        return (Record(name, f"row {number}", row) for number, row in enumerate(fetch(), start=1))
+        return (Record(name, f"row {number}", row) for number, row in enumerate(table(), start=1))
 
     def content() -> str:
         total = hashlib.sha256()
-        for row in fetch():
+        for row in table():
             total.update(json.dumps(row, sort_keys=True, default=str).encode())
         return total.hexdigest()
 
     return StoredSource(config, name, records, content)
 
 
-def download(name: str, options: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
-    """Rows of a data set of the hub. DataError when it cannot be loaded."""
+def download(name: str, options: dict[str, Any], limit: int | None) -> Any:
+    """A data set of the hub, mapped by the `datasets` library. DataError when it cannot be loaded."""
     from datasets import load_dataset
 
     try:
@@ -261,4 +327,4 @@ def download(name: str, options: dict[str, Any], limit: int | None) -> Iterator[
             f"data set {name} ({given}) cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0]}",
             "check the id, configuration, split and connection; local copies are read with data=files",
         ) from error
-    yield from table.select(range(min(limit or len(table), len(table))))
+    return table.select(range(min(limit or len(table), len(table))))

@@ -7,7 +7,6 @@ ranking becomes all of its pairs. Torch-free.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +15,6 @@ from typing import Any
 from alignlab.data.config import FilesConfig
 from alignlab.data.schema import Prompt, Split
 from alignlab.data.sources import files_source
-from alignlab.data.table import divide, prompt_of
 from alignlab.errors import DataError
 from alignlab.label.store import Judgement
 from alignlab.label.summary import duels
@@ -73,13 +71,4 @@ def places(path: Path) -> dict[Split, int]:
 
     Pairs on the evaluation prompts of stored data stay evaluation prompts: whoever trains on them must say so.
     """
-    config = FilesConfig(path=str(path))
-    rows = files_source(config).table.rows
-    shares = {
-        Split.EVALUATION: config.evaluation,
-        Split.VALIDATION: config.validation,
-        Split.HELD_OUT: config.held_out,
-    }
-    parts = divide((prompt_of(row).base for row in rows), shares)
-    counts = Counter(parts[prompt_of(row).base] for row in rows)
-    return {split: counts[split] for split in Split}
+    return files_source(FilesConfig(path=str(path))).sizes

@@ -8,7 +8,7 @@ what the stage reads and nothing else; see docs/store.md. Roles, not method name
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from alignlab import registry
@@ -51,6 +51,8 @@ class Graph:
         self.announce = (lambda line: None) if quiet else say
         self.store = Store(settings.store, self.announce)
         self.source = registry.component("sources", settings.data.source).load()(settings.data)
+        if hasattr(self.source, "place"):
+            self.source.place = partial(rows.place, self)
         for note in getattr(self.source, "notes", ()):
             self.announce(note)
         self.base = Base(settings, self.source)

@@ -1,13 +1,15 @@
-"""Rows as stages read them: text pairs from the preferences, and tokenised sets, which are stages themselves.
+"""Rows as stages read them: parsed ones of stored sources, text pairs, and tokenised sets.
 
-A tokenised set is written as a stream and mapped into memory, once for all jobs of a sweep. Its address holds the rows'
-content, template, limits, tokenizer and the code that tokenises; its record what was cut or dropped.
+Parsed rows and tokenised sets are stages of the store, written as a stream and mapped into memory, once for all jobs
+of a sweep. A tokenised set's address holds the rows' content, template, limits, tokenizer and the code that tokenises,
+its record what was cut or dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from alignlab.data import tokenised
@@ -37,6 +39,18 @@ T = TypeVar("T")
 Texts = Callable[[], Iterable[Any]]
 """Makes the rows to tokenise, in order."""
 _EVALUATED = (Split.VALIDATION, Split.EVALUATION)
+
+
+def place(graph: Any, fields: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+    """A folder with the parsed rows of the graph's source, written by `write` unless it is stored."""
+
+    def build(work: Workspace) -> Mapping[str, Any]:
+        write(work.out)
+        return {}
+
+    key = StageKey("rows", {**fields, "code": source_hashes(type(graph.source))})
+    artefact: Artefact = graph.store.produce(key, build, label=f"rows of data={graph.settings.data.source}")
+    return artefact.path
 
 
 def tokens(graph: Any, view: Data, fields: Mapping[str, Any], limits: Limits, texts: Texts) -> Sequence[Any]:
