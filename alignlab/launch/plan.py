@@ -36,6 +36,8 @@ class NotComputed(Exception):
 class FindOnly(Store):
     """A store that looks and never computes."""
 
+    computes = False
+
     def produce(self, key: StageKey, build: Callable[[Workspace], Mapping[str, Any] | None], *, label: str) -> Artefact:
         """The stored artefact, or NotComputed."""
         found = self.get(key)
@@ -62,8 +64,7 @@ def plan(arguments: Sequence[str]) -> int:
 
 def stages(settings: RunConfig) -> list[tuple[str, Artefact | str]]:
     """Each stage of the run with its artefact, or with the label of the first stage that has to be computed."""
-    graph = Graph(settings, quiet=True)
-    graph.store = FindOnly(settings.store)
+    graph = Graph(settings, quiet=True, store=FindOnly(settings.store))
     name = settings.algo.name
     wanted: list[Stage] = [("SFT", lambda: graph.sft)]
     if graph.labelled:

@@ -46,13 +46,13 @@ SCORING_ROWS = 256
 class Graph:
     """Stages of one run, by name. Each property and method returns a verified artefact of the store."""
 
-    def __init__(self, settings: RunConfig, *, quiet: bool = False) -> None:
+    def __init__(self, settings: RunConfig, *, quiet: bool = False, store: Store | None = None) -> None:
         self.settings = settings
         self.announce = (lambda line: None) if quiet else say
-        self.store = Store(settings.store, self.announce)
+        self.store = Store(settings.store, self.announce) if store is None else store
         self.source = registry.component("sources", settings.data.source).load()(settings.data)
         if hasattr(self.source, "place"):
-            self.source.place = partial(rows.place, self)
+            self.source.place = partial(rows.place, self, self.source.place)
         for note in getattr(self.source, "notes", ()):
             self.announce(note)
         self.base = Base(settings, self.source)

@@ -16,6 +16,7 @@ from alignlab.data import tokenised
 from alignlab.data.mapped import Lazy
 from alignlab.data.rows import read_pairs
 from alignlab.data.schema import Label, Pair, Split
+from alignlab.data.sources import Place
 from alignlab.data.tokens import (
     DemonstrationTokens,
     LabelTokens,
@@ -41,14 +42,19 @@ Texts = Callable[[], Iterable[Any]]
 _EVALUATED = (Split.VALIDATION, Split.EVALUATION)
 
 
-def place(graph: Any, fields: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
-    """A folder with the parsed rows of the graph's source, written by `write` unless it is stored."""
+def place(graph: Any, elsewhere: Place, fields: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+    """A folder of the store with the parsed rows of the graph's source, written by `write` unless it is there.
+
+    Rows that a store lacks and may not compute lie `elsewhere`.
+    """
 
     def build(work: Workspace) -> Mapping[str, Any]:
         write(work.out)
         return {}
 
     key = StageKey("rows", {**fields, "code": source_hashes(type(graph.source))})
+    if not graph.store.computes and graph.store.get(key) is None:
+        return elsewhere(fields, write)
     artefact: Artefact = graph.store.produce(key, build, label=f"rows of data={graph.settings.data.source}")
     return artefact.path
 

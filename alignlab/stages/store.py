@@ -45,6 +45,9 @@ class Store:
     `announce` receives one line whenever the store waits, or finds something damaged.
     """
 
+    computes = True
+    """Whether `produce` may write."""
+
     def __init__(self, root: Path | str, announce: Announce | None = None) -> None:
         self.root = Path(root).expanduser().absolute()
         if self.root.exists() and not self.root.is_dir():
