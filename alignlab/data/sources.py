@@ -94,6 +94,11 @@ class StoredSource:
         return views | {Data.SAFETY} if self.table.judged else views
 
     @property
+    def seeded(self) -> bool:
+        """Whether any rows depend on seeds: attacks on prompts alone are drawn."""
+        return bool(self.config.attacks)
+
+    @property
     def safety_columns(self) -> tuple[str, ...]:
         """Columns in which rows of this shape have safety labels, if any."""
         return SAFETY.get(self.table.shape, ())

@@ -135,14 +135,19 @@ def _sides(found: Iterable[Pair]) -> Iterator[Label]:
 def demonstrations(graph: Any, *, sampled: bool) -> Sequence[DemonstrationTokens]:
     """Tokenised demonstrations; with room for a sampled completion where their prompts are answered too."""
     seeds, limits = graph.settings.stage_seeds, graph.base.limits(prompts=sampled)
-    fields = {**graph.source_address("demonstrations"), "seeds": seeds.key("world")}
+    fields = {**graph.source_address("demonstrations"), **_drawn(graph, seeds)}
     return tokens(graph, Data.DEMONSTRATIONS, fields, limits, lambda: graph.source.demonstrations(seeds))
+
+
+def _drawn(graph: Any, seeds: Seeds) -> dict[str, Any]:
+    """The seeds of the source's rows, where they depend on any."""
+    return {"seeds": seeds.key("world")} if getattr(graph.source, "seeded", True) else {}
 
 
 def prompts(graph: Any, split: Split, seeds: Seeds) -> Sequence[PromptTokens]:
     """Tokenised prompts of a split, with room for a sampled completion."""
     rows = graph.source_address("evaluation" if split in _EVALUATED else "labels")
-    fields = {**rows, "split": split, "seeds": seeds.key("world")}
+    fields = {**rows, "split": split, **_drawn(graph, seeds)}
     limits = graph.base.limits(prompts=True)
     return tokens(graph, Data.PROMPTS, fields, limits, lambda: graph.source.prompts(split, seeds))
 
