@@ -133,7 +133,7 @@ class Verdict(StrEnum):
 class Source(Protocol):
     """Where prompts, demonstrations, labels and gold come from. Built by a `Component` from its typed config.
 
-    A source whose rows are the same under all seeds may say so by `seeded = False`; they are then tokenised once for all.
+    A source whose rows are the same under all seeds may say so by `seeded = False`: they are tokenised once for all.
     A source that annotates may also judge harm, by two more methods:
     `safety(prompt, first, second, seeds, index, ended) -> Safety`, an annotator's labels, given as `prefer` gives its;
     `harm(prompt, completion, ended) -> float`, the truth behind them: above 0 where a completion is harmful.
