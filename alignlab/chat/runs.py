@@ -85,19 +85,17 @@ def room(record: Record, *, store: Path | None = None, max_new_tokens: int | Non
 def _graph(record: Record, settings: RunConfig, store: Path | None) -> Graph:
     """The run's stages. A store that is gone is only missed by what needs it."""
     try:
-        graph = Graph(settings, quiet=True)
-    except AlignlabError as error:
-        if (record.folder / "model").is_dir():
-            error.args = (f"{error}\n  or talk to the model alone: python -m alignlab chat {record.folder / 'model'}",)
-        raise
-    try:
         place = store_of(record, settings, store)
     except ConfigError:
         if store is not None:
             raise
         place = Path(settings.store)
-    graph.store = Recorded(place, _digests(record, settings))
-    return graph
+    try:
+        return Graph(settings, quiet=True, store=Recorded(place, _digests(record, settings)))
+    except AlignlabError as error:
+        if (record.folder / "model").is_dir():
+            error.args = (f"{error}\n  or talk to the model alone: python -m alignlab chat {record.folder / 'model'}",)
+        raise
 
 
 def _digests(record: Record, settings: RunConfig) -> dict[str, str]:
