@@ -2,8 +2,9 @@
 
 `python benchmarks/rows_memory.py --rows 1000 100000 1000000` writes so many pairs and reads them as a first job does,
 which parses and tokenises, and as every later one, which finds it all in the store. Each job is a process of its own.
-Memory is what the process alone holds at the end of a step, and the most it held: pages of mapped files belong to the
-system, which drops them when it needs room. Nothing is trained, so that no step needs more than the rows it reads.
+Seconds are those of the clock, and those that a core worked, which other work on the machine leaves alone. Memory is
+what the process alone holds at the end of a step, and the most it held: pages of mapped files belong to the system,
+which drops them when it needs room. Nothing is trained, so that no step needs more than the rows it reads.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ def job(rows: Path, model: Path, store: Path) -> list[dict[str, Any]]:
     watch, found = Watch(), list[dict[str, Any]]()
 
     def step(name: str, work: Callable[[], Any]) -> Any:
-        watch.most, began = held(), time.perf_counter()
+        watch.most, began, busy = held(), time.perf_counter(), time.process_time()
         done = work()
-        seconds = time.perf_counter() - began
-        found.append({"step": name, "seconds": seconds, "mb": held(), "most_mb": max(watch.most, held())})
+        seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+        found.append({"step": name, "seconds": seconds, "cpu": cpu, "mb": held(), "most_mb": max(watch.most, held())})
         return done
 
     step("imports", lambda: None)
@@ -124,9 +125,11 @@ def main() -> None:
                 done = subprocess.run(call, capture_output=True, text=True, env=os.environ, check=False)
                 if done.returncode:
                     sys.exit(done.stderr)
-                print(f"  {which:20}{'seconds':>10}{'MB':>8}{'most MB':>10}")
+                print(f"  {which:20}{'seconds':>10}{'of a core':>11}{'MB':>8}{'most MB':>10}")
                 for row in json.loads(done.stdout.splitlines()[-1]):
-                    print(f"  {row['step']:20}{row['seconds']:10.2f}{row['mb']:8.0f}{row['most_mb']:10.0f}", flush=True)
+                    print(
+                        f"  {row['step']:20}{row['seconds']:10.2f}{row['cpu']:11.2f}{row['mb']:8.0f}{row['most_mb']:10.0f}"
+                    )
 
 
 if __name__ == "__main__":
