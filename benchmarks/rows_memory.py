@@ -127,9 +127,8 @@ def main() -> None:
                     sys.exit(done.stderr)
                 print(f"  {which:20}{'seconds':>10}{'of a core':>11}{'MB':>8}{'most MB':>10}")
                 for row in json.loads(done.stdout.splitlines()[-1]):
-                    print(
-                        f"  {row['step']:20}{row['seconds']:10.2f}{row['cpu']:11.2f}{row['mb']:8.0f}{row['most_mb']:10.0f}"
-                    )
+                    took, holds = (row["seconds"], row["cpu"]), (row["mb"], row["most_mb"])
+                    print("  {:20}{:10.2f}{:11.2f}{:8.0f}{:10.0f}".format(row["step"], *took, *holds))
 
 
 if __name__ == "__main__":
