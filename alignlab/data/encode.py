@@ -7,7 +7,7 @@ tokenizer would merge across the boundary: what the model is trained to continue
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ class Encoder:
         self.template: Template = choose(tokenizer, template)
         self.counts: Counter[str] = Counter()
         self._last: tuple[Prompt, str, list[int]] | None = None
+        self._known: dict[tuple[str, bool], list[int]] = {}
 
     @cached_property
     def bos(self) -> int | None:
@@ -60,6 +61,28 @@ class Encoder:
             "set eos_token in the model's tokenizer_config.json",
         )
 
+    def read_ahead(self, rows: Iterable[tuple[Prompt, Sequence[Completion]]]) -> None:
+        """Encode the texts of these rows in one call, which is several times as fast; they replace those before."""
+        texts = {each for prompt, completions in rows for each in self._texts(prompt, completions)}
+        self._known = {}
+        for markup in (False, True):
+            some = [key for key in texts if key[0] and key[1] is markup]
+            if some:
+                self._known |= zip(some, self._encoded([text for text, _ in some], markup), strict=True)
+
+    def _texts(self, prompt: Prompt, completions: Sequence[Completion]) -> Iterator[tuple[str, bool]]:
+        markup = self._markup(prompt)
+        start = self.template.prompt(prompt) if prompt.text is None else prompt.text
+        yield start, markup
+        for completion in completions:
+            if completion.ids is None and completion.text.strip() and not self._holds_special(completion.text):
+                yield start + self._answer(prompt, completion, start).text, markup
+
+    def _answer(self, prompt: Prompt, completion: Completion, start: str) -> Answer:
+        if prompt.text is not None:
+            return Answer("", completion.text, "")
+        return self.template.answer(prompt, completion.text, start)
+
     def prompt(self, prompt: Prompt) -> list[int]:
         """Ids up to where the answer begins, never truncated."""
         return list(self._prompt(prompt)[1])
@@ -74,10 +97,8 @@ class Encoder:
         """Ids of an answer: as sampled, or encoded from text and closed by the end token."""
         if completion.ids is not None:
             return list(completion.ids)
-        if prompt.text is not None:
-            return [*self._follow(prompt, Answer("", completion.text, "")), self.text_end]
-        answer = self.template.answer(prompt, completion.text, self._prompt(prompt)[0])
-        return [*self._follow(prompt, answer), self.end]
+        answer = self._answer(prompt, completion, self._prompt(prompt)[0])
+        return [*self._follow(prompt, answer), self.end if prompt.text is None else self.text_end]
 
     def _follow(self, prompt: Prompt, answer: Answer) -> list[int]:
         """Ids of an answer's text, such that the prompt's ids stay what they are."""
@@ -85,7 +106,7 @@ class Encoder:
             self.counts["special"] += 1
             content = self._ids(answer.content, markup=False)
             return [*self._ids(answer.before, True), *content, *self._ids(answer.after, True)]
-        text = answer.before + answer.content + answer.after
+        text = answer.text
         start, ids = self._prompt(prompt)
         joint = self._start(self._ids(start + text, self._markup(prompt)))
         if answer.follows and joint[: len(ids)] == ids and len(joint) > len(ids):
@@ -101,9 +122,15 @@ class Encoder:
     def _ids(self, text: str, markup: bool) -> list[int]:
         if not text:
             return []
+        known = self._known.get((text, markup))
+        return list(self._encoded([text], markup)[0] if known is None else known)
+
+    def _encoded(self, texts: list[str], markup: bool) -> list[list[int]]:
         # verbose=False: rows beyond the model's context are cut or dropped later, and counted.
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not markup, verbose=False)
-        return list(encoded["input_ids"])
+        found: list[list[int]] = self.tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=not markup, verbose=False
+        )["input_ids"]
+        return found
 
     def _start(self, ids: list[int]) -> list[int]:
         """With exactly one BOS in front, where the tokenizer or the template writes one."""

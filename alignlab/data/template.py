@@ -33,6 +33,11 @@ class Answer:
     follows: bool = True
     """Whether the prompt's rendering is a prefix of the conversation's, generation marker included."""
 
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.before + self.content + self.after
+
 
 class Template(Protocol):
     """Conversation to text."""

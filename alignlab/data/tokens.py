@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 from alignlab.data.encode import Encoder
-from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt, Safety
+from alignlab.data.schema import Completion, Demonstration, Label, Pair, Prompt, Row, Safety
 from alignlab.errors import ConfigError, DataError
 from alignlab.method import Data
 
 Array = np.ndarray
 """Token ids, int32, one dimension."""
+BLOCK = 256
+"""Rows whose texts are encoded in one call."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,13 @@ class _Run:
             return [bos, *ids[len(ids) - room + 1 :]]
         return ids[len(ids) - room :]
 
+    def ahead(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, whose texts are encoded a block at a time."""
+        waiting = iter(rows)
+        while block := list(islice(waiting, BLOCK)):
+            self.encoder.read_ahead(map(_said, block))
+            yield from block
+
     def finish(self) -> Report:
         """The report; DataError when no row stayed."""
         report, encoder = self.report, self.encoder
@@ -246,6 +256,13 @@ class _Run:
         if self.conversations and not getattr(encoder.tokenizer, "chat_template", None):
             report.notes.append(f"  the model has no chat template: conversations use {report.template!r}")
         return report
+
+
+def _said(row: Row) -> tuple[Prompt, tuple[Completion, ...]]:
+    """The prompt of a row and the completions that are encoded with it."""
+    if isinstance(row, Prompt):
+        return row, ()
+    return row.prompt, (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,)
 
 
 def _empty(completion: Completion) -> bool:
@@ -326,7 +343,7 @@ class TokenStream:
         """What happened to the rows; whole once they have ended."""
 
     def __iter__(self) -> Iterator[Any]:
-        for row in self._view(self._run, self._rows):
+        for row in self._view(self._run, self._run.ahead(self._rows)):
             if row is not None:
                 yield row
         self._run.finish()

@@ -227,7 +227,8 @@ class Letters:
     bos_token_id, eos_token_id, chat_template, all_special_tokens = None, 0, None, ()
 
     def __call__(self, text, **_):
-        return {"input_ids": list(text.encode())}
+        ids = [list(each.encode()) for each in ([text] if isinstance(text, str) else text)]
+        return {"input_ids": ids[0] if isinstance(text, str) else ids}
 
 
 def held():

@@ -47,6 +47,24 @@ def pairs(prompt, tokenizer, chosen=HAT, rejected=TAP, limits=ROOMY, **kwargs):
 
 
 @every_tokenizer
+def test_rows_read_ahead_in_one_call_have_the_ids_of_rows_read_alone(build, kind, template, adds_bos):
+    tokenizer = build(kind, adds_bos=adds_bos, template=TEMPLATES[template])
+    spelled = Completion(f"the {tokenizer.eos_token} hat")
+    sides = (HAT, TAP), (spelled, TAP), (TAP, Completion(""))
+    rows = [Pair(prompt, *both) for prompt in (ONE, TEXT) for both in sides]
+    together, report = tokenise_pairs(rows, tokenizer, ROOMY)
+    alone = [tokenise_pairs([rows[row.row]], tokenizer, ROOMY)[0][0] for row in together]
+    ids = [[[*row.prompt], [*row.chosen], [*row.rejected]] for row in together]
+    assert ids == [[[*row.prompt], [*row.chosen], [*row.rejected]] for row in alone]
+    assert (len(ids), report.empty, report.special) == (4, 2, 2)
+    encoder = Encoder(tokenizer)
+    encoder.read_ahead([(row.prompt, (row.chosen, row.rejected)) for row in rows])
+    assert encoder.bos == report.bos
+    encoder._encoded = None  # whoever encodes again fails
+    assert [encoder.prompt(prompt) for prompt in (ONE, TEXT)] == [ids[0][0], ids[2][0]]
+
+
+@every_tokenizer
 @pytest.mark.parametrize("prompt", [ONE, TURNS, TEXT], ids=lambda prompt: prompt.id)
 def test_one_bos_one_end_one_prompt(build, kind, template, adds_bos, prompt):
     tokenizer = build(kind, adds_bos=adds_bos, template=TEMPLATES[template])
