@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import TOKENS, Sequences, length_cuts
+from alignlab.data.batch import Sequences, length_cuts
 from alignlab.data.schema import Prompt
 
 
@@ -77,11 +77,11 @@ def chunks(
     group_size: int = 1,
 ) -> list[Chunk]:
     """Micro-batches of some rows, of similar length; groups of `group_size` neighbours stay together."""
-    lengths = sequences.attention.sum(-1)[rows].view(-1, group_size).amax(-1)
+    replies, whole = (mask.sum(-1)[rows].view(-1, group_size) for mask in (sequences.completion, sequences.attention))
+    lengths = (whole - replies)[:, 0] + replies.sum(-1)  # the prompt once, and every completion
     members = torch.arange(group_size, device=rows.device)
     pieces = []
-    # A cut by tokens counts one row a group: groups of n get an n-th of the tokens.
-    for cut in length_cuts(lengths, _groups(micro, group_size), tokens=TOKENS // group_size):
+    for cut in length_cuts(lengths, _groups(micro, group_size), tight=True):
         part = rows[(cut[:, None] * group_size + members).flatten()]
         selected = sequences.select(part).trim()
         width = selected.ids.shape[1]
