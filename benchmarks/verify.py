@@ -27,7 +27,8 @@ of other libraries (`grpo_trl`, …) take rate, sizes and price of KL of the met
 training alike; gold, change and KL are means over the seeds that a row has, an empty cell is a run not done. Settings
 were chosen on validation requests of seed 0, by the score of a reward model that no method trains against, where the
 comment in their file says nothing else. **The order is no ranking**: few random trials a method, few seeds, no
-intervals.{starts} To make it again: `{command}`.
+intervals.{starts} To make it again:
+`{command}`.
 
 """
 FAST = ("evaluation.goals=0", "evaluation.reward_models=false", "overlap=false", "trainer.threads=1", "keep=none")
