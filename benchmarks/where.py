@@ -32,7 +32,7 @@ from alignlab.stages import training
 from alignlab.tracking.console import results
 
 METHODS = ("sft", "reward_model", "dpo", "kto", "orpo", "ppo", "rloo", "grpo", "online_dpo", "nash_md")
-PHASES = ("batch", "sample", "score", "ref", "forward", "back", "adamw", "method", "trainer")
+PHASES = ("batch", "sample", "score", "ref", "fwd", "bwd", "adamw", "method", "trainer")
 WARM = 2
 """Steps before the first that counts."""
 
@@ -78,11 +78,11 @@ def watch(clock: Clock) -> None:
 
     on(Batches, "batch", "batch")
     on(LlamaEngine, "sample", "sample")
-    on(Policy, "forward", "forward", "ref")
-    on(Policy, "completion_logits", "forward", "ref")
-    on(Scorer, "forward", "forward", "score")
-    on(Scorer, "state_values", "forward", "score")
-    on(L.LightningModule, "manual_backward", "back")
+    on(Policy, "forward", "fwd", "ref")
+    on(Policy, "completion_logits", "fwd", "ref")
+    on(Scorer, "forward", "fwd", "score")
+    on(Scorer, "state_values", "fwd", "score")
+    on(L.LightningModule, "manual_backward", "bwd")
     on(torch.nn.utils, "clip_grad_norm_", "adamw")
     on(torch.optim.AdamW, "step", "adamw")
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     given = parser.parse_args()
     spawn = torch.multiprocessing.get_context("spawn")
-    table = Table("", *PHASES, "ms a step", title="shares of processor time", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table("", *PHASES, "ms", title="shares of processor time, and of a step the whole", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     with tempfile.TemporaryDirectory() as store:
         for method in given.methods:
             queue = spawn.SimpleQueue()
