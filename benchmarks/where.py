@@ -126,7 +126,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     given = parser.parse_args()
     spawn = torch.multiprocessing.get_context("spawn")
-    table = Table("", *PHASES, "ms", title="shares of processor time, and of a step the whole", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    title = "shares of processor time; milliseconds a step"
+    table = Table("", *PHASES, "ms", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     with tempfile.TemporaryDirectory() as store:
         for method in given.methods:
             queue = spawn.SimpleQueue()

@@ -166,6 +166,6 @@ def hash_files(files: Sequence[Path]) -> str:
     """SHA-256 over the contents of files in order; names and places do not count."""
     total = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
+        with reading(file), file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

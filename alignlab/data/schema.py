@@ -133,7 +133,8 @@ class Verdict(StrEnum):
 class Source(Protocol):
     """Where prompts, demonstrations, labels and gold come from. Built by a `Component` from its typed config.
 
-    A source whose rows are the same under all seeds may say so by `seeded = False`: they are tokenised once for all.
+    What is random in its rows comes from the seed stream `world`. A source whose rows are the same under all seeds may
+    say so by `seeded = False`: they are tokenised once for all.
     A source that annotates may also judge harm, by two more methods:
     `safety(prompt, first, second, seeds, index, ended) -> Safety`, an annotator's labels, given as `prefer` gives its;
     `harm(prompt, completion, ended) -> float`, the truth behind them: above 0 where a completion is harmful.

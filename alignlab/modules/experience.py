@@ -75,10 +75,14 @@ def chunks(
     first: bool,
     micro: int,
     group_size: int = 1,
+    shared: bool = True,
 ) -> list[Chunk]:
-    """Micro-batches of some rows, of similar length; groups of `group_size` neighbours stay together."""
+    """Micro-batches of some rows, of similar cost; groups of `group_size` neighbours, of one prompt, stay together.
+
+    `shared` says whether a group's prompt runs once for all its completions, which decides what it costs.
+    """
     replies, whole = (mask.sum(-1)[rows].view(-1, group_size) for mask in (sequences.completion, sequences.attention))
-    lengths = (whole - replies)[:, 0] + replies.sum(-1)  # the prompt once, and every completion
+    lengths = (whole - replies)[:, 0] + replies.sum(-1) if shared else whole.amax(-1) * group_size
     members = torch.arange(group_size, device=rows.device)
     pieces = []
     for cut in length_cuts(lengths, _groups(micro, group_size), tight=True):

@@ -134,8 +134,8 @@ class RolloutModule(L.LightningModule):
         """`rollout_epochs` passes over a rollout in `minibatches` updates each; returns mean metrics.
 
         `columns` hold what is known of each row, (B, T) or (B,). Rows of one prompt stay in one minibatch, and in
-        one chunk where `together` says how many neighbours belong together. Minibatches are drawn from the whole
-        rollout, so that they do not depend on the number of processes.
+        one chunk unless `trainer.micro_batch_size` is less; then those that `together` says belong together stay.
+        Minibatches are drawn from the whole rollout, so that they do not depend on the number of processes.
         """
         config, rank, world = self.config, self.trainer.global_rank, self.trainer.world_size
         size = together or config.group_size
@@ -154,7 +154,7 @@ class RolloutModule(L.LightningModule):
                 rows = own_rows(groups, size, rank, world).to(sequences.ids.device)
                 step = batch_idx * updates + epoch * config.minibatches + number
                 first, taken = epoch == number == 0, taken + 1
-                found = self._minibatch(sequences, columns, rows, step, updates, loss, first, together or 1)
+                found = self._minibatch(sequences, columns, rows, step, updates, loss, first, together)
                 for name, value in found.items():
                     sums[name] = sums.get(name, 0.0) + value
         return {f"train/{name}": value / taken for name, value in sums.items()}
@@ -171,8 +171,9 @@ class RolloutModule(L.LightningModule):
         together: int,
     ) -> dict[str, float]:
         empty = len(rows) == 0  # another process has all rows of this minibatch, and waits for this one's gradient
+        micro, size = self.parts.micro_batch_size, together or self.config.group_size
         if empty:
-            rows = torch.arange(together, device=sequences.ids.device)
+            rows = torch.arange(size, device=sequences.ids.device)
         counted = sequences.completion[rows].sum(-1) * (not empty)
         totals = all_sum(torch.stack([counted.sum(), torch.tensor(len(rows) * (not empty), device=counted.device)]))
         cuts = chunks(
@@ -181,8 +182,9 @@ class RolloutModule(L.LightningModule):
             rows,
             totals=(totals[0], totals[1]),
             first=first and not empty,
-            micro=self.parts.micro_batch_size,
-            group_size=together,
+            micro=micro,
+            group_size=size if not 0 < micro < size else together or 1,
+            shared=not self.policy.apart,
         )
         tally: dict[str, Tensor] = {}
 

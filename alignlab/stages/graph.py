@@ -52,7 +52,9 @@ class Graph:
         self.store = Store(settings.store, self.announce) if store is None else store
         self.source = registry.component("sources", settings.data.source).load()(settings.data)
         if hasattr(self.source, "place"):
-            self.source.place = partial(rows.place, self, self.source.place)
+            # Not the graph itself: a circle of references would keep models until garbage is collected.
+            stored = partial(rows.place, self.store, settings.data.source, type(self.source))
+            self.source.place = partial(stored, self.source.place)
         for note in getattr(self.source, "notes", ()):
             self.announce(note)
         self.base = Base(settings, self.source)
@@ -173,7 +175,7 @@ class Graph:
         return self.once(f"reference-{view}-{mismatched}", lambda: self._reference_logps(view, mismatched))
 
     def _reference_logps(self, view: Data, mismatched: bool) -> Artefact:
-        fields = {"policy": self.sft.content, "load": self.base.loading, **self.row_fields(view, Split.TRAIN)}
+        fields = {"policy": self.sft.content, "load": self.base.loading, "rows": self.row_fields(view, Split.TRAIN)}
         if mismatched:
             fields["mismatched"] = True
 

@@ -7,7 +7,10 @@ its record what was cut or dropped.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,36 +30,55 @@ from alignlab.data.tokens import (
     SafetyTokens,
     TokenStream,
 )
+from alignlab.errors import AlignlabError
 from alignlab.method import Data
 from alignlab.seeding import Seeds
 from alignlab.stages import revised
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.fingerprint import source_hashes
 from alignlab.stages.key import StageKey, environment
-from alignlab.stages.store import Workspace
+from alignlab.stages.store import Store, Workspace
 
 FILE = "rows.arrow"
+CODE = ("alignlab.stages.rows", "alignlab.models.load")
+"""What decides how rows become tokens: this module with all that it reaches, and the loading of tokenizers."""
 T = TypeVar("T")
 Texts = Callable[[], Iterable[Any]]
 """Makes the rows to tokenise, in order."""
 _EVALUATED = (Split.VALIDATION, Split.EVALUATION)
 
 
-def place(graph: Any, elsewhere: Place, fields: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
-    """A folder of the store with the parsed rows of the graph's source, written by `write` unless it is there.
+def place(
+    store: Store, source: str, code: type, elsewhere: Place, fields: Mapping[str, Any], write: Callable[[Path], None]
+) -> Path:
+    """A folder of the store with the parsed rows of a source, written by `write` unless it is there.
 
-    Rows that a store lacks and may not compute lie `elsewhere`.
+    `code` is the source's class. Rows that a store lacks and may not keep lie `elsewhere`.
     """
 
     def build(work: Workspace) -> Mapping[str, Any]:
-        write(work.out)
+        with _nothing_left(work):
+            write(work.out)
         return {}
 
-    key = StageKey("rows", {**fields, "code": source_hashes(type(graph.source))})
-    if not graph.store.computes and graph.store.get(key) is None:
+    key = StageKey("rows", {**fields, "code": source_hashes(code)})
+    if not (store.computes and _writable(store)) and store.get(key) is None:
         return elsewhere(fields, write)
-    artefact: Artefact = graph.store.produce(key, build, label=f"rows of data={graph.settings.data.source}")
-    return artefact.path
+    return store.produce(key, build, label=f"rows of data={source}").path
+
+
+def _writable(store: Store) -> bool:
+    return not store.root.exists() or os.access(store.root, os.W_OK)
+
+
+@contextmanager
+def _nothing_left(work: Workspace) -> Iterator[None]:
+    """Rows that are refused leave no copy of the others behind: the next attempt starts anew in any case."""
+    try:
+        yield
+    except AlignlabError:
+        shutil.rmtree(work.path, ignore_errors=True)
+        raise
 
 
 def tokens(graph: Any, view: Data, fields: Mapping[str, Any], limits: Limits, texts: Texts) -> Sequence[Any]:
@@ -66,19 +88,30 @@ def tokens(graph: Any, view: Data, fields: Mapping[str, Any], limits: Limits, te
     """
     base = graph.base
     how = {"template": base.template, "limits": limits, "tokenizer": base.vocabulary}
-    code = source_hashes(tokenised, TokenStream)
-    key = StageKey("tokens", {"view": view, **fields, **how, "libraries": environment(), "code": code})
+    code = source_hashes(*CODE)
+    key = StageKey("tokens", {"view": view, "rows": fields, **how, "libraries": environment(), "code": code})
+    store: Store = graph.store
+
+    def stream() -> TokenStream:
+        return TokenStream(view, texts(), base.tokenizer, limits, base.template)
 
     def build(work: Workspace) -> Mapping[str, Any]:
-        stream = TokenStream(view, texts(), base.tokenizer, limits, base.template)
-        tokenised.write_tokens(work.out / FILE, view, stream)
-        return {"report": asdict(stream.report)}
+        with _nothing_left(work):
+            found = stream()
+            tokenised.write_tokens(work.out / FILE, view, found)
+        return {"report": asdict(found.report)}
 
     def opened() -> Sequence[Any]:
-        artefact: Artefact = graph.store.produce(key, build, label=f"tokens of {view}")
-        for line in _told(artefact.info["report"]):
+        if store.computes and not _writable(store) and store.get(key) is None:
+            found = stream()
+            kept: Sequence[Any] = list(found)  # in memory: there is nowhere to map them from
+            report = asdict(found.report)
+        else:
+            artefact = store.produce(key, build, label=f"tokens of {view}")
+            kept, report = tokenised.read_tokens(artefact.file(FILE), view), artefact.info["report"]
+        for line in _told(report):
             graph.announce(line)
-        return tokenised.read_tokens(artefact.file(FILE), view)
+        return kept
 
     rows: Sequence[Any] = graph.once(key.name, opened)
     return rows

@@ -131,7 +131,40 @@ def test_the_address_holds_what_decides_tokens_and_nothing_else(words: list[str]
         graph(words, *other.split()).pair_rows(Split.TRAIN)
         assert len(stored(made, "tokens")) == count
     assert len(stored(made, "rows")) == 1
-    assert {"tokenizer", "template", "limits", "code", "libraries", "pairs", "part", "view"} == set(first.key.fields)
+    assert {"tokenizer", "template", "limits", "code", "libraries", "rows", "view"} == set(first.key.fields)
+    assert {"pairs", "part"} <= set(first.key.fields["rows"])
+    assert {"alignlab.models.load", "alignlab.data.tokenised", "alignlab.stages.revised"} <= set(
+        first.key.fields["code"]
+    )
+
+
+def test_other_code_of_a_source_is_another_set(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = graph(words)
+    made.demonstration_rows()
+    [first] = stored(made, "tokens")
+    known = first.key.fields["rows"]
+    monkeypatch.setattr(Graph, "source_address", lambda *_: {**known, "code": {"a.source": "new"}})
+    graph(words).demonstration_rows()
+    assert len(stored(made, "tokens")) == 2
+
+
+def test_a_store_that_may_not_be_written_serves_what_it_holds(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows it lacks lie elsewhere."""
+    expected = plain(graph([*words, f"store={words[4][6:]}-other"]).demonstration_rows())
+    monkeypatch.setattr("alignlab.stages.rows._writable", lambda _: False)
+    made = graph(words)
+    assert plain(made.demonstration_rows()) == expected
+    assert list(made.store) == []
+
+
+def test_rows_that_are_refused_leave_no_copy(words: list[str], tmp_path: Path) -> None:
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write('{"prompt": "a question", "chosen": 3, "rejected": "no"}\n')
+    with pytest.raises(DataError, match="line 81"):
+        graph(words)
+    assert list((tmp_path / "store" / "work").iterdir()) == []
 
 
 def test_another_tokenizer_is_another_set_and_other_weights_are_not(words: list[str], tmp_path: Path) -> None:
