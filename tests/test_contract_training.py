@@ -22,6 +22,7 @@ from alignlab.method import PAIR_MODULE, Data, resolve
 from alignlab.numerics.logps import PairLogps
 from alignlab.stages import training
 from alignlab.stages.graph import Graph
+from alignlab.stages.store import Store
 
 each_method = pytest.mark.parametrize("name", trained_methods())
 paired = [name for name in trained_methods() if registry.method(name).objective]
@@ -157,7 +158,7 @@ def test_data_of_the_wrong_kind_is_refused_before_any_stage(name: str, tmp_path:
             Graph(settings, quiet=True)
     else:
         assert Graph(settings, quiet=True).method.name == name
-    assert not (tmp_path / "store").exists()
+    assert {artefact.kind for artefact in Store(tmp_path / "store")} == {"rows"}
 
 
 @each_method
