@@ -36,8 +36,8 @@ transformers_logging.disable_progress_bar()
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
     """Set every probability of dropout, layer drop and router jitter to 0, in modules and in their configs.
 
-    Architectures read them from either place. Two forward passes must agree bit for bit, or ratios and KL start
-    with noise (arXiv 2403.17031, §3).
+    Architectures read them from either place. Two forward passes over the same rows must agree bit for bit, or ratios
+    and KL start with noise (arXiv 2403.17031, §3).
     """
     for module in model.modules():
         if isinstance(module, _DropoutNd):
