@@ -12,8 +12,9 @@ import torch
 from alignlab.data.encode import Encoder
 from alignlab.data.schema import Message, Prompt
 from alignlab.data.template import BareTemplate
-from alignlab.data.tokens import Limits, tokenise_prompts
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import DataError
+from alignlab.method import Data
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.sampler import Sampler
@@ -99,7 +100,7 @@ class Room:
         """
         turns = (*speaker.history, Message("user", text)) if self.remembers else (Message("user", text),)
         prompt = self._prompt(text, turns)
-        [row], _ = tokenise_prompts([prompt], self.tokenizer, self.limits, self.template)
+        [row], _ = tokenise(Data.PROMPTS, [prompt], self.tokenizer, self.limits, self.template)
         noise = Noise(derive(seed, "chat", turn), torch.zeros(1, dtype=torch.long))
         with torch.no_grad():
             rollouts = speaker.sampler(temperature).sample([prompt], [row.prompt.tolist()], noise)

@@ -90,6 +90,15 @@ class Sequences(NamedTuple):
         out[self.completion] = torch.as_tensor(flat, dtype=torch.float32, device=self.ids.device)
         return out
 
+    def spread(self, values: Tensor) -> Tensor:
+        """Values of all completion tokens, row by row, (N,), in their places: (B, T), 0 elsewhere; with gradient."""
+        return values.new_zeros(self.completion.shape).masked_scatter(self.completion, values)
+
+    def shared_lengths(self, groups: Tensor) -> Tensor:
+        """Tokens of groups of rows with one prompt, which counts once: row numbers (G, n) -> (G,)."""
+        replies, whole = self.lengths[groups], self.attention.sum(-1)[groups]
+        return (whole - replies)[:, 0] + replies.sum(-1)
+
     def gather(self, values: Tensor) -> list[np.ndarray]:
         """Entries of a (B, T) tensor on completion tokens, one float32 array a row. Inverse of `scatter`."""
         kept = values[self.completion].detach().float().cpu().numpy()
@@ -219,9 +228,8 @@ class TokenBatch(Batch, ABC):
 
 
 def _pair_lengths(sequences: Sequences) -> Tensor:
-    """Tokens of both rows of each pair without the second's prompt, (2B, T) -> (B,)."""
-    first, second = sequences.attention.sum(-1).chunk(2)
-    return first + second - (sequences.attention & ~sequences.completion).sum(-1).chunk(2)[1]
+    """Tokens of pairs whose first rows come before all second ones, (2B, T) -> (B,)."""
+    return sequences.shared_lengths(torch.arange(sequences.rows, device=sequences.ids.device).view(2, -1).T)
 
 
 def _cut(values: Tensor | None, rows: Tensor | slice, width: int | None = None) -> Tensor | None:

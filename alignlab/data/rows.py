@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from alignlab.data.mapped import Lazy
 from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt, Row, Safety
+
+
+def sides(pairs: Sequence[Pair]) -> Lazy[Label]:
+    """Both completions of each pair as labels: chosen, rejected, chosen, …"""
+
+    def side(at: int) -> Label:
+        pair, rejected = pairs[at // 2], at % 2
+        return Label(pair.prompt, pair.rejected if rejected else pair.chosen, not rejected)
+
+    return Lazy(2 * len(pairs), side)
 
 
 def prompt_to_json(prompt: Prompt) -> dict[str, Any]:

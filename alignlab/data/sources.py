@@ -24,6 +24,7 @@ from alignlab.data.config import FilesConfig, HhConfig, HubConfig, StoredConfig
 from alignlab.data.files import find, hash_files
 from alignlab.data.mapped import Lazy
 from alignlab.data.readers import Record, read
+from alignlab.data.rows import sides
 from alignlab.data.schema import Demonstration, Label, Pair, Prompt, Row, Split
 from alignlab.data.shapes import SAFETY, Parser
 from alignlab.data.table import SPLITS, Table, distinct, few, places, prompt_of, read_table, write_table
@@ -239,7 +240,7 @@ class StoredSource:
         rows: Lazy[Any] = self._made(self._of(split), _itself)
         if Data.PAIRS not in self.native:
             return self._some(rows, Data.LABELS, split)
-        return self._some(Lazy(2 * len(rows), lambda at: _side(rows[at // 2], at % 2)), Data.LABELS, split)
+        return self._some(sides(rows), Data.LABELS, split)
 
     def _some(self, rows: Lazy[R], view: Data, split: Split) -> Lazy[R]:
         if len(rows) and view in self.native:
@@ -272,10 +273,6 @@ def _shown(row: Any) -> Demonstration:
     if isinstance(row, Demonstration):
         return row
     return Demonstration(row.prompt, row.chosen if isinstance(row, Pair) else row.completion)
-
-
-def _side(pair: Any, side: int) -> Label:
-    return Label(pair.prompt, pair.rejected if side else pair.chosen, not side)
 
 
 def files_source(config: FilesConfig) -> StoredSource:

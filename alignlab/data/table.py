@@ -157,7 +157,8 @@ def divide(bases: Iterable[str], shares: Mapping[Split, float]) -> dict[str, Spl
             "(train, held-out, validation, evaluation)",
             f"bring rows on at least {len(shares) + 1} prompts",
         )
-    parts = {base: _split(base, shares) for base in unique}
+    drawn = _drawn(np.array([crc32(base.encode()) for base in unique]), shares)
+    parts = {base: SPLITS[place] for base, place in zip(unique, drawn.tolist(), strict=True)}
     for split in (Split.TRAIN, *shares):
         counts = Counter(parts.values())
         if not counts[split]:
@@ -166,20 +167,8 @@ def divide(bases: Iterable[str], shares: Mapping[Split, float]) -> dict[str, Spl
     return parts
 
 
-def _split(base: str, shares: Mapping[Split, float]) -> Split:
-    place = crc32(base.encode()) / 2**32
-    for split, share in shares.items():
-        if place < share:
-            return split
-        place -= share
-    return Split.TRAIN
-
-
-def places(crcs: np.ndarray, bases: Callable[[], Iterable[str]], shares: Mapping[Split, float]) -> np.ndarray:
-    """The split of each row, a place in `SPLITS`, as `divide` assigns them: (rows,) uint8.
-
-    `crcs` are hashes of the rows' base requests, which decide alone wherever no split stays empty.
-    """
+def _drawn(crcs: np.ndarray, shares: Mapping[Split, float]) -> np.ndarray:
+    """The split that each hash falls in, a place in `SPLITS`; TRAIN takes what the shares leave: (n,) uint8."""
     left, parts = crcs / 2**32, np.full(len(crcs), SPLITS.index(Split.TRAIN), np.uint8)
     waiting = np.ones(len(crcs), bool)
     for split, share in shares.items():
@@ -187,6 +176,15 @@ def places(crcs: np.ndarray, bases: Callable[[], Iterable[str]], shares: Mapping
         parts[taken] = SPLITS.index(split)
         waiting &= ~taken
         left = left - share
+    return parts
+
+
+def places(crcs: np.ndarray, bases: Callable[[], Iterable[str]], shares: Mapping[Split, float]) -> np.ndarray:
+    """The split of each row, a place in `SPLITS`, as `divide` assigns them: (rows,) uint8.
+
+    `crcs` are hashes of the rows' base requests, which decide alone wherever no split stays empty.
+    """
+    parts = _drawn(crcs, shares)
     if np.bincount(parts, minlength=len(SPLITS)).all():
         return parts
     known = divide(bases(), shares)

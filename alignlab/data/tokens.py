@@ -349,41 +349,9 @@ class TokenStream:
         self._run.finish()
 
 
-def _all(view: Data, rows: Iterable[Any], *how: Any) -> tuple[list[Any], Report]:
-    stream = TokenStream(view, rows, *how)
+def tokenise(
+    view: Data, rows: Iterable[Any], tokenizer: Any, limits: Limits, template: str = "auto"
+) -> tuple[list[Any], Report]:
+    """All rows of a `TokenStream`, in memory. Raises DataError when none is left."""
+    stream = TokenStream(view, rows, tokenizer, limits, template)
     return list(stream), stream.report
-
-
-def tokenise_prompts(
-    rows: Iterable[Prompt], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[PromptTokens], Report]:
-    """Prompts for generation, cut where training rows are cut. Raises DataError when there are none."""
-    return _all(Data.PROMPTS, rows, tokenizer, limits, template)
-
-
-def tokenise_demonstrations(
-    rows: Iterable[Demonstration], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[DemonstrationTokens], Report]:
-    """Demonstrations as ids. Raises DataError when no row is left."""
-    return _all(Data.DEMONSTRATIONS, rows, tokenizer, limits, template)
-
-
-def tokenise_pairs(
-    rows: Iterable[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[PairTokens], Report]:
-    """Pairs as ids, one prompt for both completions. Raises DataError when no row is left."""
-    return _all(Data.PAIRS, rows, tokenizer, limits, template)
-
-
-def tokenise_safety(
-    rows: Iterable[Pair], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[SafetyTokens], Report]:
-    """Pairs with safety labels as ids; those without are passed over. Raises DataError when no row is left."""
-    return _all(Data.SAFETY, rows, tokenizer, limits, template)
-
-
-def tokenise_labels(
-    rows: Iterable[Label], tokenizer: Any, limits: Limits, template: str = "auto"
-) -> tuple[list[LabelTokens], Report]:
-    """Labelled completions as ids. Raises DataError when no row is left."""
-    return _all(Data.LABELS, rows, tokenizer, limits, template)

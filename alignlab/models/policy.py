@@ -84,7 +84,7 @@ class Policy(nn.Module):
         else:
             cut = zip(states.split(rows), targets.split(rows), strict=True)
             parts = [checkpoint(score, part, ids, use_reentrant=False) for part, ids in cut]
-        grids = [_grid(mask, torch.cat(column)) for column in zip(*parts, strict=True)]
+        grids = [sequences.spread(torch.cat(column)) for column in zip(*parts, strict=True)]
         return TokenOutputs(grids[0], grids[1] if entropy else None, grids[-1] if collision else None)
 
     def _states(self, sequences: Sequences) -> tuple[Tensor, nn.Module]:
@@ -116,11 +116,6 @@ class Policy(nn.Module):
         """Write a directory that AutoModelForCausalLM and AutoTokenizer load."""
         self.model.save_pretrained(folder, safe_serialization=True)
         tokenizer.save_pretrained(folder)
-
-
-def _grid(mask: Tensor, values: Tensor) -> Tensor:
-    """Values of the tokens in the mask, (N,), in their places: (B, T), 0 elsewhere."""
-    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def max_positions(model: PreTrainedModel) -> int:

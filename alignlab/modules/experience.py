@@ -81,12 +81,12 @@ def chunks(
 
     `shared` says whether a group's prompt runs once for all its completions, which decides what it costs.
     """
-    replies, whole = (mask.sum(-1)[rows].view(-1, group_size) for mask in (sequences.completion, sequences.attention))
-    lengths = (whole - replies)[:, 0] + replies.sum(-1) if shared else whole.amax(-1) * group_size
-    members = torch.arange(group_size, device=rows.device)
+    groups = rows.view(-1, group_size)
+    rows_apart = sequences.attention.sum(-1)[groups]
+    lengths = sequences.shared_lengths(groups) if shared else rows_apart.amax(-1) * group_size
     pieces = []
     for cut in length_cuts(lengths, _groups(micro, group_size), tight=True):
-        part = rows[(cut[:, None] * group_size + members).flatten()]
+        part = groups[cut].flatten()
         selected = sequences.select(part).trim()
         width = selected.ids.shape[1]
         cells = {name: column[part, :width] if column.dim() > 1 else column[part] for name, column in columns.items()}

@@ -14,8 +14,9 @@ import torch
 
 from alignlab.data.rows import write_pairs
 from alignlab.data.schema import Completion, Pair, Prompt, Safety, Split
-from alignlab.data.tokens import Limits, tokenise_prompts
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import DataError
+from alignlab.method import Data
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.texts import texts_of
 from alignlab.seeding import Seeds
@@ -90,7 +91,7 @@ def _label(
     template: str,
     batch: int,
 ) -> list[Pair]:
-    tokens, _ = tokenise_prompts(prompts, tokenizer, limits, template)
+    tokens, _ = tokenise(Data.PROMPTS, prompts, tokenizer, limits, template)
     ids = [row.prompt.tolist() for row in tokens for _ in range(2)]
     rows = [2 * row.row + side for row in tokens for side in range(2)]
     seed = seeds.of("labels", split.value)

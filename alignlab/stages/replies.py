@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from alignlab.data.schema import Prompt
-from alignlab.data.tokens import PromptTokens, tokenise_prompts
+from alignlab.data.tokens import PromptTokens, tokenise
+from alignlab.method import Data
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.sampler import Sampler
@@ -36,7 +37,7 @@ def tokenised(graph: Stages, prompts: Sequence[Prompt]) -> list[PromptTokens]:
     base = graph.base
     if not prompts:
         return []
-    return tokenise_prompts(prompts, base.tokenizer, base.limits(prompts=True), base.template)[0]
+    return tokenise(Data.PROMPTS, prompts, base.tokenizer, base.limits(prompts=True), base.template)[0]
 
 
 def replies(

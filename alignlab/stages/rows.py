@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from alignlab.data import tokenised
 from alignlab.data.mapped import Lazy
-from alignlab.data.rows import read_pairs
-from alignlab.data.schema import Label, Pair, Split
+from alignlab.data.rows import read_pairs, sides
+from alignlab.data.schema import Pair, Split
 from alignlab.data.sources import Place
 from alignlab.data.tokens import (
     DemonstrationTokens,
@@ -151,7 +151,7 @@ def safety(graph: Any, part: Split) -> Sequence[SafetyTokens]:
 def labels(graph: Any, part: Split) -> Sequence[LabelTokens]:
     """Tokenised labels of a part: those of the source, or both completions of each pair, judged one by one."""
     if graph.labels_from_pairs:
-        return _of_pairs(graph, Data.LABELS, part, lambda: _sides(graph.stored_pairs(part)))
+        return _of_pairs(graph, Data.LABELS, part, lambda: sides(graph.stored_pairs(part)))
     known = graph.once(f"labels-{part}", lambda: _within_budget(graph, part, graph.source.labels(part)))
     fields = {**graph.source_address("labels"), "part": part, **graph.label_fields(part)}
     return tokens(graph, Data.LABELS, fields, graph.base.limits(), lambda: known)
@@ -159,10 +159,6 @@ def labels(graph: Any, part: Split) -> Sequence[LabelTokens]:
 
 def _of_pairs(graph: Any, view: Data, part: Split, texts: Texts) -> Sequence[Any]:
     return tokens(graph, view, graph.pair_fields(part), graph.base.limits(), texts)
-
-
-def _sides(found: Iterable[Pair]) -> Iterator[Label]:
-    return (Label(pair.prompt, side, side is pair.chosen) for pair in found for side in (pair.chosen, pair.rejected))
 
 
 def demonstrations(graph: Any, *, sampled: bool) -> Sequence[DemonstrationTokens]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from alignlab.data.batch import PairBatch
+from alignlab.data.batch import PairBatch, Sequences
 from alignlab.models.parts import Parts
 from alignlab.models.policy import TokenOutputs
 from alignlab.modules.pairs import PairModule, Scored
@@ -34,22 +34,16 @@ class TDPOModule(PairModule):
         with torch.no_grad():
             reference = upcast(self.reference.model.completion_logits(sequences)).log_softmax(-1)
         targets = sequences.ids[sequences.completion]
-        kl = self.objective.logps(_grid(forward_kl(logps, reference), batch), sequences)
+        kl = self.objective.logps(sequences.spread(forward_kl(logps, reference)), sequences)
         context = {"chosen_kl": kl.chosen, "rejected_kl": kl.rejected}
-        return Scored(self._outputs(logps, targets, batch), _grid(_at(reference, targets), batch), context)
+        return Scored(self._outputs(logps, targets, sequences), sequences.spread(_at(reference, targets)), context)
 
-    def _outputs(self, logps: Tensor, targets: Tensor, batch: PairBatch) -> TokenOutputs:
+    def _outputs(self, logps: Tensor, targets: Tensor, sequences: Sequences) -> TokenOutputs:
         with torch.no_grad():
-            collision = _grid((2 * logps).logsumexp(-1), batch) if self.config.on_policy_weight else None
-        return TokenOutputs(_grid(_at(logps, targets), batch), collision=collision)
+            collision = sequences.spread((2 * logps).logsumexp(-1)) if self.config.on_policy_weight else None
+        return TokenOutputs(sequences.spread(_at(logps, targets)), collision=collision)
 
 
 def _at(logps: Tensor, targets: Tensor) -> Tensor:
     """(N, V), (N,) -> (N,)."""
     return logps.gather(-1, targets[:, None]).squeeze(-1)
-
-
-def _grid(column: Tensor, batch: PairBatch) -> Tensor:
-    """Values of completion tokens, (N,) -> (2B, T), 0 elsewhere."""
-    mask = batch.sequences.completion
-    return column.new_zeros(mask.shape).masked_scatter(mask, column)

@@ -11,13 +11,7 @@ import torch
 from alignlab.data.batch import DemonstrationBatch, LabelBatch, PairBatch, PromptBatch
 from alignlab.data.module import PreferenceData, batches_once
 from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt
-from alignlab.data.tokens import (
-    Limits,
-    tokenise_demonstrations,
-    tokenise_labels,
-    tokenise_pairs,
-    tokenise_prompts,
-)
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import DataError
 from alignlab.method import Data
 from alignlab.seeding import Seeds
@@ -38,16 +32,19 @@ def views(build):
     tokenizer, limits = build(), Limits(100)
     asked = prompts(10)
     made = {
-        Data.PAIRS: tokenise_pairs(
+        Data.PAIRS: tokenise(
+            Data.PAIRS,
             [Pair(p, text(i), text(i + 1), margin=None if i else 2.0) for i, p in enumerate(asked)],
             tokenizer,
             limits,
         ),
-        Data.LABELS: tokenise_labels([Label(p, text(i), i % 3 == 0) for i, p in enumerate(asked)], tokenizer, limits),
-        Data.DEMONSTRATIONS: tokenise_demonstrations(
-            [Demonstration(p, text(i)) for i, p in enumerate(asked)], tokenizer, limits
+        Data.LABELS: tokenise(
+            Data.LABELS, [Label(p, text(i), i % 3 == 0) for i, p in enumerate(asked)], tokenizer, limits
         ),
-        Data.PROMPTS: tokenise_prompts(asked, tokenizer, limits),
+        Data.DEMONSTRATIONS: tokenise(
+            Data.DEMONSTRATIONS, [Demonstration(p, text(i)) for i, p in enumerate(asked)], tokenizer, limits
+        ),
+        Data.PROMPTS: tokenise(Data.PROMPTS, asked, tokenizer, limits),
     }
     return {view: rows for view, (rows, _) in made.items()}
 

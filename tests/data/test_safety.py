@@ -17,7 +17,7 @@ from alignlab.data.rows import read_pairs, write_pairs
 from alignlab.data.schema import Completion, Pair, Prompt, Safety, Split
 from alignlab.data.shapes import Parser, Skipped, detect
 from alignlab.data.sources import files_source
-from alignlab.data.tokens import Limits, tokenise_safety
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import DataError
 from alignlab.method import Data
 
@@ -141,7 +141,7 @@ def test_the_worse_completion_comes_first_in_tokens_and_batches() -> None:
         Safety((False, True), 0),
         Safety((True, True), None),
     ]
-    rows, report = tokenise_safety([pair(each) for each in labels], tokenizer, Limits(500))
+    rows, report = tokenise(Data.SAFETY, [pair(each) for each in labels], tokenizer, Limits(500))
     assert [row.row for row in rows] == [0, 2, 3, 4]
     assert report.rows == 4
     hat, tap = rows[0].worse.tolist(), rows[0].better.tolist()
@@ -159,7 +159,7 @@ def test_the_worse_completion_comes_first_in_tokens_and_batches() -> None:
 
 def test_no_label_at_all_is_an_error() -> None:
     with pytest.raises(DataError, match="no safety labels left to train on"):
-        tokenise_safety([pair(None)], tok.build("words"), Limits(500))
+        tokenise(Data.SAFETY, [pair(None)], tok.build("words"), Limits(500))
 
 
 def test_swapping_twice_is_nothing() -> None:

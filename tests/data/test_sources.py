@@ -13,7 +13,7 @@ from alignlab.data.config import FILES, HH, HUB, FilesConfig, HhConfig, HubConfi
 from alignlab.data.schema import Demonstration, Label, Split
 from alignlab.data.sources import HH_ID, files_source, hh_source, hub_source
 from alignlab.data.table import divide
-from alignlab.data.tokens import Limits, tokenise_demonstrations, tokenise_labels, tokenise_pairs
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import ConfigError, DataError
 from alignlab.method import Data
 from alignlab.seeding import Seeds
@@ -243,7 +243,7 @@ def test_hh_rows_as_tokens_of_a_real_model(real_data):
 
     tokenizer = AutoTokenizer.from_pretrained(real_data / "stories260K")
     pairs = hh(real_data).table.rows
-    kept, report = tokenise_pairs(pairs, tokenizer, Limits(10_000))
+    kept, report = tokenise(Data.PAIRS, pairs, tokenizer, Limits(10_000))
     assert len(kept) == len(pairs)
     assert report.template == "plain"
     beyond = sum(len(row.prompt) + len(row.chosen) > 512 for row in kept) / len(kept)
@@ -255,7 +255,7 @@ def test_hh_rows_as_tokens_of_a_real_model(real_data):
             assert completion.count(2) == 1
             assert completion[-1] == 2
     assert report.apart == 0
-    kept, report = tokenise_pairs(pairs, tokenizer, Limits(512, max_completion=256))
+    kept, report = tokenise(Data.PAIRS, pairs, tokenizer, Limits(512, max_completion=256))
     assert report.kept + report.long_completion == report.rows == len(pairs)
     assert max(len(row.prompt) for row in kept) == 256
     assert all(row.prompt[0] == 1 for row in kept)
@@ -270,12 +270,12 @@ def test_llama_factory_files(real_data):
     assert made.table.shape == "pairs"
     assert len(made.table.rows) == 300
     assert Counter(len(pair.prompt.messages) for pair in made.table.rows)[1] == 114
-    kept, _ = tokenise_pairs(made.table.rows, tokenizer, Limits(20_000))
+    kept, _ = tokenise(Data.PAIRS, made.table.rows, tokenizer, Limits(20_000))
     assert len(kept) == 300
     made = files_source(FilesConfig(path=str(real_data / "prefs" / "kto_en_demo.json.gz")))
     assert made.table.shape == "labels"
     assert Counter(row.desirable for row in made.table.rows) == {True: 150, False: 150}
-    kept, _ = tokenise_labels(made.table.rows, tokenizer, Limits(20_000))
+    kept, _ = tokenise(Data.LABELS, made.table.rows, tokenizer, Limits(20_000))
     assert len(kept) == 300
     with pytest.raises(DataError, match=r"kto_en_demo.json.gz holds rows of shape 'labels'"):
         _ = files_source(FilesConfig(path=str(real_data / "prefs"))).table
@@ -297,5 +297,5 @@ def test_demonstrations_of_hh_are_its_chosen_replies(real_data):
     rows_ = made.demonstrations(SEEDS)
     assert 0 < len(rows_) < 300
     tokenizer = AutoTokenizer.from_pretrained(real_data / "stories260K")
-    kept, report = tokenise_demonstrations(rows_, tokenizer, Limits(512, max_completion=128))
+    kept, report = tokenise(Data.DEMONSTRATIONS, rows_, tokenizer, Limits(512, max_completion=128))
     assert report.long_completion == len(rows_) - len(kept) > 0

@@ -11,14 +11,9 @@ import pytest
 
 from alignlab.data.encode import Encoder, end_ids
 from alignlab.data.schema import Completion, Demonstration, Label, Message, Pair, Prompt
-from alignlab.data.tokens import (
-    Limits,
-    tokenise_demonstrations,
-    tokenise_labels,
-    tokenise_pairs,
-    tokenise_prompts,
-)
+from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import ConfigError, DataError, ModelError
+from alignlab.method import Data
 
 ONE = Prompt(id="one", messages=(Message("user", "tell me about the cat"),))
 TURNS = Prompt(
@@ -43,7 +38,7 @@ every_tokenizer = pytest.mark.parametrize(
 
 
 def pairs(prompt, tokenizer, chosen=HAT, rejected=TAP, limits=ROOMY, **kwargs):
-    return tokenise_pairs([Pair(prompt, chosen, rejected)], tokenizer, limits, **kwargs)
+    return tokenise(Data.PAIRS, [Pair(prompt, chosen, rejected)], tokenizer, limits, **kwargs)
 
 
 @every_tokenizer
@@ -52,8 +47,8 @@ def test_rows_read_ahead_in_one_call_have_the_ids_of_rows_read_alone(build, kind
     spelled = Completion(f"the {tokenizer.eos_token} hat")
     sides = (HAT, TAP), (spelled, TAP), (TAP, Completion(""))
     rows = [Pair(prompt, *both) for prompt in (ONE, TEXT) for both in sides]
-    together, report = tokenise_pairs(rows, tokenizer, ROOMY)
-    alone = [tokenise_pairs([rows[row.row]], tokenizer, ROOMY)[0][0] for row in together]
+    together, report = tokenise(Data.PAIRS, rows, tokenizer, ROOMY)
+    alone = [tokenise(Data.PAIRS, [rows[row.row]], tokenizer, ROOMY)[0][0] for row in together]
     ids = [[[*row.prompt], [*row.chosen], [*row.rejected]] for row in together]
     assert ids == [[[*row.prompt], [*row.chosen], [*row.rejected]] for row in alone]
     assert (len(ids), report.empty, report.special) == (4, 2, 2)
@@ -83,8 +78,8 @@ def test_one_bos_one_end_one_prompt(build, kind, template, adds_bos, prompt):
         assert completion.count(end) == 1
         assert tokenizer.bos_token_id not in completion
     # The prompt generation starts from is the one training continues.
-    (generated,), _ = tokenise_prompts([prompt], tokenizer, ROOMY)
-    (shown,), _ = tokenise_demonstrations([Demonstration(prompt, HAT)], tokenizer, ROOMY)
+    (generated,), _ = tokenise(Data.PROMPTS, [prompt], tokenizer, ROOMY)
+    (shown,), _ = tokenise(Data.DEMONSTRATIONS, [Demonstration(prompt, HAT)], tokenizer, ROOMY)
     assert generated.prompt.tolist() == row.prompt.tolist() == shown.prompt.tolist()
     assert shown.completion.tolist() == row.chosen.tolist()
 
@@ -92,7 +87,7 @@ def test_one_bos_one_end_one_prompt(build, kind, template, adds_bos, prompt):
 @pytest.mark.parametrize("template", ["chatml", "llama"])
 def test_ids_agree_with_the_tokenizers_own_rendering(build, template):
     tokenizer = build(template=TEMPLATES[template], adds_bos=template == "llama")
-    (row,), _ = tokenise_demonstrations([Demonstration(ONE, HAT)], tokenizer, ROOMY)
+    (row,), _ = tokenise(Data.DEMONSTRATIONS, [Demonstration(ONE, HAT)], tokenizer, ROOMY)
     turns = [{"role": "user", "content": ONE.messages[0].content}]
     own = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     assert row.prompt.tolist() == own
@@ -191,7 +186,7 @@ def test_long_prompts_lose_the_left_for_both_and_keep_bos(build, adds_bos):
     assert (row.prompt[0] == tokenizer.bos_token_id) == adds_bos
     assert set(tokenizer.convert_ids_to_tokens(row.prompt[1:])) == {"cat"}
     # Cut at the same place whatever the completion, so that sampling sees the same prompt.
-    (generated,), _ = tokenise_prompts([long], tokenizer, limits)
+    (generated,), _ = tokenise(Data.PROMPTS, [long], tokenizer, limits)
     assert generated.prompt.tolist() == row.prompt.tolist()
 
 
@@ -199,22 +194,22 @@ def test_completions_that_do_not_fit_drop_the_row(build):
     tokenizer = build("words")
     long = Completion(" ".join(["cat"] * 30))
     rows = [Pair(ONE, HAT, TAP), Pair(ONE, HAT, long), Pair(ONE, long, TAP)]
-    kept, report = tokenise_pairs(rows, tokenizer, Limits(40, max_completion=20))
+    kept, report = tokenise(Data.PAIRS, rows, tokenizer, Limits(40, max_completion=20))
     assert [row.row for row in kept] == [0]
     assert (report.rows, report.kept, report.long_completion) == (3, 1, 2)
     assert "  2 dropped, completion beyond max_completion=20" in report.lines()
     with pytest.raises(DataError, match=r"raise data\.max_completion"):
-        tokenise_pairs(rows[1:], tokenizer, Limits(40, max_completion=20))
+        tokenise(Data.PAIRS, rows[1:], tokenizer, Limits(40, max_completion=20))
     # 31 tokens of completion leave 8 of a prompt of 9: enough for min_prompt=8, not for 9.
-    kept, report = tokenise_pairs(rows, tokenizer, Limits(39))
+    kept, report = tokenise(Data.PAIRS, rows, tokenizer, Limits(39))
     assert [len(row.prompt) for row in kept] == [9, 8, 8]
-    kept, report = tokenise_pairs(rows, tokenizer, Limits(39, min_prompt=9))
+    kept, report = tokenise(Data.PAIRS, rows, tokenizer, Limits(39, min_prompt=9))
     assert report.too_long == 2
 
 
 def test_identical_and_empty_rows_are_dropped_and_counted(build):
     rows = [Pair(ONE, HAT, HAT), Pair(ONE, HAT, Completion(" ")), Pair(ONE, HAT, TAP)]
-    kept, report = tokenise_pairs(rows, build(), ROOMY)
+    kept, report = tokenise(Data.PAIRS, rows, build(), ROOMY)
     assert [row.row for row in kept] == [2]
     assert (report.identical, report.empty) == (1, 1)
     assert any("1 dropped, both completions the same" in line for line in report.lines())
@@ -224,7 +219,7 @@ def test_nothing_left_is_an_error_with_counts_and_remedy(build):
     with pytest.raises(DataError, match=r"no pairs left .*1 dropped, too long.*\n.*raise data.max_length"):
         pairs(ONE, build("words"), Completion(" ".join(["cat"] * 40)), limits=Limits(20))
     with pytest.raises(DataError, match="no prompts left"):
-        tokenise_prompts([], build(), ROOMY)
+        tokenise(Data.PROMPTS, [], build(), ROOMY)
 
 
 def test_a_prompt_without_tokens_needs_a_bos(build):
@@ -238,9 +233,9 @@ def test_a_prompt_without_tokens_needs_a_bos(build):
 
 def test_labels_margins_and_probabilities_travel(build):
     tokenizer = build()
-    (row,), _ = tokenise_labels([Label(ONE, HAT, False)], tokenizer, ROOMY)
+    (row,), _ = tokenise(Data.LABELS, [Label(ONE, HAT, False)], tokenizer, ROOMY)
     assert row.desirable is False
-    (pair,), _ = tokenise_pairs([Pair(ONE, HAT, TAP, 1.5, 0.75)], tokenizer, ROOMY)
+    (pair,), _ = tokenise(Data.PAIRS, [Pair(ONE, HAT, TAP, 1.5, 0.75)], tokenizer, ROOMY)
     assert (pair.margin, pair.probability) == (1.5, 0.75)
 
 

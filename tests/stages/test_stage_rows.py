@@ -17,9 +17,10 @@ from alignlab.compose import composed
 from alignlab.config import typed
 from alignlab.data.module import mismatch
 from alignlab.data.schema import Split
-from alignlab.data.tokens import LabelTokens, TokenStream, tokenise_pairs
+from alignlab.data.tokens import LabelTokens, TokenStream, tokenise
 from alignlab.errors import DataError
 from alignlab.launch import plan
+from alignlab.method import Data
 from alignlab.models.policy import Policy
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.graph import Graph
@@ -79,7 +80,7 @@ def views(made: Graph) -> dict[str, Sequence[Any]]:
 def test_the_next_job_neither_parses_nor_tokenises(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     first = graph(words)
     expected = views(first)
-    in_memory, _ = tokenise_pairs(first.stored_pairs(Split.TRAIN), first.base.tokenizer, first.base.limits())
+    in_memory, _ = tokenise(Data.PAIRS, first.stored_pairs(Split.TRAIN), first.base.tokenizer, first.base.limits())
     assert plain(expected["pairs"]) == plain(in_memory)
     monkeypatch.setattr("alignlab.data.sources.write_table", lambda *_: pytest.fail("parsed again"))
     monkeypatch.setattr(TokenStream, "__iter__", lambda _: pytest.fail("tokenised again"))
