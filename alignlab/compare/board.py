@@ -21,6 +21,7 @@ from alignlab.compare.content import (
     mean,
     number,
     ordered,
+    pools,
     primary,
     rows,
     seeds,
@@ -76,6 +77,8 @@ class Line(NamedTuple):
     cells: Sequence[Cell]
     flags: int
     seeds: int | None
+    pool: str = ""
+    """What its rivals have in common with it, where the table holds rows of several pools."""
 
 
 class Board(NamedTuple):
@@ -93,7 +96,7 @@ def board(content: Content) -> Board:
     numbers = {id(row): index for index, row in enumerate(found)}
     metrics = _metrics(found, best)
     heads = [Head(each.key, each.label, f"{each.views} all", each.meaning) for each in metrics]
-    place = _scale(found, best)
+    place, known = _scale(found, best), pools(content)
     lines = [
         Line(
             numbers[id(row)],
@@ -105,6 +108,7 @@ def board(content: Content) -> Board:
             [cell(row, each) for each in metrics],
             len(listed(row, "flags")),
             seeds(row),
+            known.get(row.get("id"), ""),
         )
         for row in ordered(content)
     ]

@@ -215,15 +215,23 @@ def rows(content: Content) -> list[Mapping[str, Any]]:
 
 
 def ordered(content: Content) -> list[Mapping[str, Any]]:
-    """Rows from the best primary figure to the worst, unknown ones after them, controls last."""
-    best = primary(content)
+    """Rows from the best primary figure to the worst, pool by pool, unknown ones after them, controls last."""
+    best, known = primary(content), pools(content)
+    groups = list(dict.fromkeys(known.values()))
     sign = -1.0 if best.better < 0 else 1.0
 
-    def place(row: Mapping[str, Any]) -> tuple[bool, float]:
-        value = mean(row, best.key)
-        return bool(row.get("control")), math.inf if value is None else -sign * value
+    def place(row: Mapping[str, Any]) -> tuple[bool, int, float]:
+        value, pool = mean(row, best.key), known.get(row.get("id"))
+        group = len(groups) if pool is None else groups.index(pool)
+        return bool(row.get("control")), group, math.inf if value is None else -sign * value
 
     return sorted(rows(content), key=place)
+
+
+def pools(content: Content) -> dict[Any, str]:
+    """What its rivals have in common with it, by row; {} where all rows are ranked against each other."""
+    found = listed(content, "pools")
+    return {row: text(pool.get("label")) for pool in found for row in pool.get("ids") or ()} if len(found) > 1 else {}
 
 
 def request_of(example: Content) -> Any:

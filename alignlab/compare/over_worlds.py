@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from alignlab.compare import labels, worlds
 from alignlab.compare.conditions import Condition
 from alignlab.compare.intervals import Estimate
@@ -13,6 +15,8 @@ from alignlab.compare.pools import pools
 
 NAMED = 3
 """Presets that the sentence speaks of."""
+MARKS = 31
+"""Gains at which a profile is drawn."""
 
 
 def over_worlds(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
@@ -56,10 +60,34 @@ def _content(
     order = sorted(scores, key=lambda name: -sum(found.value for (a, _), found in pairs.items() if a == name))
     return {
         "worlds": names,
-        "rows": [{"id": name, "label": name, "iqm": _plain(middle.get(name))} for name in order],
+        "rows": [
+            {
+                "id": name,
+                "label": name,
+                "iqm": _plain(middle.get(name)),
+                "gains": [float(np.mean(own)) for own in scores[name]],
+            }
+            for name in order
+        ],
         "improvement": [{"a": a, "b": b, **(_plain(found) or {})} for (a, b), found in pairs.items()],
+        "profiles": _profiles(scores, order) if one_unit else None,
         "sentence": _sentence(len(names), order, middle, pairs),
     }
+
+
+def _profiles(scores: dict[str, list[list[float]]], order: Sequence[str]) -> dict[str, Any]:
+    """For each preset the share of runs that gain more than each of some amounts, with a band where seeds repeat."""
+    pooled = [gain for own in scores.values() for world in own for gain in world]
+    marks = np.linspace(min(pooled), max(pooled), MARKS)
+    curves = []
+    for name in order:
+        shares = worlds.performance_profile(scores[name], marks).tolist()
+        low, high = (None,) * MARKS, (None,) * MARKS
+        if all(len(world) > 1 for world in scores[name]):
+            low, high = (edge.tolist() for edge in worlds.profile_band(scores[name], marks))
+        found = zip(shares, low, high, strict=True)
+        curves.append({"id": name, "shares": [{"mean": share, "low": a, "high": b} for share, a, b in found]})
+    return {"at": marks.tolist(), "curves": curves}
 
 
 def _plain(found: Estimate | None) -> dict[str, Any] | None:

@@ -35,7 +35,20 @@ from alignlab.compare.content import (
 )
 from alignlab.compare.prepare import prepared
 
-SCRIPTS = ("base", "plot", "marks", "board", "effects", "frontier", "heat", "posture", "tuning", "viewer", "main")
+SCRIPTS = (
+    "base",
+    "plot",
+    "marks",
+    "board",
+    "effects",
+    "frontier",
+    "heat",
+    "posture",
+    "conditions",
+    "tuning",
+    "viewer",
+    "main",
+)
 """Parts of the page's script in the order they are joined."""
 HUES = 8
 """Colours that can be told apart, colour-blind readers included."""
@@ -64,6 +77,7 @@ def page(content: Content) -> str:
         facts=_facts(safe),
         meanings=_meanings(safe, {head.key: (head.label, head.meaning) for head in found.columns}),
         matched=_matched(safe),
+        conditions=_conditions(safe),
         posture=posture_board.table(safe),
         numbers={text(row.get("id")): place for place, row in enumerate(rows(safe))},
         marks=[_mark(index) for index in families(safe)],
@@ -133,6 +147,7 @@ def sections(content: Content) -> Mapping[str, bool]:
         "frontier": bool(listed(frontier, "points")),
         "matched": bool(listed(mapping(content, "matched_kl"), "rows")),
         "wins": bool(mapping(content, "wins").get("ids")),
+        "conditions": bool(listed(mapping(content, "worlds"), "rows")),
         "posture": any(all(isinstance(mapping(row, "metrics").get(key), Mapping) for key in posture) for row in found),
         "breach_at": any(
             str(k) != "1"
@@ -205,6 +220,7 @@ def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[
         "frontier": [("√KL axis", ROOT), ("best of n", BEST_OF), ("fitted curve", FITTED)],
         "matched": [("at matched KL", MATCHED)],
         "breach_at": [("breach@k", BREACH_AT)],
+        "conditions": [("interquartile mean", MIDDLE), ("how often one gains more", IMPROVEMENT)],
         "tuning": [("expected best of k", EXPECTED)],
     }
     for key, lines in optional.items():
@@ -220,6 +236,10 @@ BEST_OF = "The best of n replies of SFT by the reward model: close to the best g
 FITTED = "R = d(a − b·d) for best of n and R = d(a − b·log d) for training, with d = √KL (arXiv 2210.10760)."
 MATCHED = "Gain read off each method's own frontier at the same KL, never beyond what it reached."
 BREACH_AT = "Chance that at least one of k attempts at a harmful request is answered, as a mean over requests."
+MIDDLE = (
+    "Mean of the middle half of all runs over all conditions, so that neither an easy condition nor a bad run decides."
+)
+IMPROVEMENT = "Chance that a run of one preset gains more than one of the other under the same condition."
 EXPECTED = "Expected validation score of the best of k random trials, which shows what tuning effort buys."
 
 
@@ -231,6 +251,17 @@ def _matched(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:
     for each in listed(matched, "rows"):
         cells = [value if isinstance(value, Mapping) else {} for value in each.get("values") or ()]
         lines.append((labels.get(each.get("id"), text(each.get("id"))), [_interval(cell, best) for cell in cells]))
+    return lines
+
+
+def _conditions(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Rows of the table over conditions: preset, then the mean over all where there is one, and the gain in each."""
+    best, found = primary(content), mapping(content, "worlds")
+    lines = []
+    for each in listed(found, "rows"):
+        over_all = [_interval(mapping(each, "iqm"), best)] if found.get("profiles") else []
+        gains = [(shown(number(gain), best, True), "") for gain in each.get("gains") or ()]
+        lines.append((text(each.get("label")), [*over_all, *gains]))
     return lines
 
 

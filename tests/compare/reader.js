@@ -26,6 +26,8 @@ press(axis, 'training reward'); seen.proxyMoved = before !== axis.querySelector(
 seen.yLabel = axis.querySelectorAll('.axis')[1].textContent;
 const wins = $('[data-chart=wins]'), cell = () => wins.querySelector('tbody tr td:last-child').textContent;
 seen.controlled = cell(); press(wins, 'raw'); seen.raw = cell();
+const improvement = $('[data-chart=improvement] tbody tr').querySelectorAll('td'); seen.improvement = [...improvement].slice(0, 3).map(each => each.textContent);
+seen.profiles = all('[data-chart=profiles] polyline').length; seen.profile = $('[data-chart=profiles] [role=img]').getAttribute('aria-label');
 const select = $('[data-chart=effects] select'); select.value = 'ppo-0.1'; select.dispatchEvent(new Event('change'));
 seen.effects = all('[data-chart=effects] .who').map(each => each.textContent);
 const viewer = $('[data-chart=viewer]'), kind = viewer.querySelector('select');

@@ -110,6 +110,13 @@ def test_choices_redraw(used: tuple[dict[str, Any], dict[str, Any]]) -> None:
     assert seen["wide"] <= 0, "nothing is wider than the window"
 
 
+def test_conditions_are_drawn(used: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, seen = used
+    assert seen["improvement"] == ["", "100", "100"]
+    assert seen["profiles"] == 12
+    assert seen["profile"].startswith("ppo, 100.0 % of runs gain more than 0.00, 95 % interval 90.0 to 100.0 %")
+
+
 def test_chart_shows_the_over_refusal_that_the_posture_counted(tmp_path: Path) -> None:
     """The row's own figure is over evaluation prompts, which may lack kinds of attack: mean and interval agree."""
     content = comparison(betas=(0.1,), examples=2)

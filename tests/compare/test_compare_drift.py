@@ -141,3 +141,9 @@ def test_presets_over_conditions_get_one_figure(tmp_path: Path) -> None:
     }
     assert {(each["a"], each["b"]): each["mean"] for each in found["improvement"]} == {("a", "b"): 1.0, ("b", "a"): 0.0}
     assert any(note.startswith("Over 2 conditions") and "a run of a gains more" in note for note in content["notes"])
+    assert [row["gains"] for row in found["rows"]] == [pytest.approx([0.5, 0.3]), pytest.approx([0.2, 0.2])]
+    at, curve = found["profiles"]["at"], found["profiles"]["curves"][0]
+    assert (at[0], at[-1], curve["id"]) == (pytest.approx(0.2), pytest.approx(0.5), "a")
+    shares = [each["mean"] for each in curve["shares"]]
+    assert shares == [1.0 if mark < 0.3 else 0.5 if mark < 0.5 else 0.0 for mark in at]
+    assert all(each["low"] <= each["mean"] <= each["high"] for each in curve["shares"])

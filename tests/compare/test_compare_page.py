@@ -19,6 +19,7 @@ PARTS = (
     "seeds",
     "frontier",
     "wins",
+    "conditions",
     "posture",
     "strata",
     "tuning",

@@ -14,6 +14,7 @@ from finished import change, write_run
 
 from alignlab.compare import blocks
 from alignlab.compare.assemble import assemble
+from alignlab.compare.board import board
 from alignlab.compare.recommend import Limit, recommend, seeds_needed
 from alignlab.compare.tables import leaderboard_markdown
 
@@ -174,6 +175,9 @@ def test_different_data_are_not_ranked_against_each_other(tmp_path: Path) -> Non
     improvement = {(each["a"], each["b"]): each["mean"] for each in content["worlds"]["improvement"]}
     assert improvement["a", "b"] > 0.5
     assert all(row["iqm"] is None for row in content["worlds"]["rows"])
+    assert content["worlds"]["profiles"] is None
+    board_lines = [(line.pool, line.label[0]) for line in board(content).lines if not line.row["control"]]
+    assert board_lines == [("desk", "a"), ("desk", "b"), ("other", "a"), ("other", "b")]
     assert any("a run of a gains more" in note for note in content["notes"])
 
 

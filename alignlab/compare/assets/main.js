@@ -1,5 +1,5 @@
 // Everything is drawn once; a drawing that fails says so in its place and leaves the others alone.
-const DRAWINGS = { effects: drawEffects, strip: drawStrip, frontier: drawFrontier, wins: drawWins, posture: drawPosture, breach_at: drawBreachAt, survival: drawSurvival,
+const DRAWINGS = { effects: drawEffects, strip: drawStrip, frontier: drawFrontier, wins: drawWins, improvement: drawImprovement, profiles: drawProfiles, posture: drawPosture, breach_at: drawBreachAt, survival: drawSurvival,
   attacks: drawAttacks, strata: drawStrata, tuning: drawTuning, costs: drawCosts, viewer: drawViewer };
 function guarded(host, draw) {
   try { draw(host); } catch (error) { host.append(h('p', { class: 'notice' }, `This part could not be drawn: ${error.message}`)); }
