@@ -18,9 +18,9 @@ from alignlab.errors import ModelError
 from alignlab.judges.kinds import TransformersConfig
 from alignlab.judges.meaning import meaning
 from alignlab.judges.wording import filled
-from alignlab.models.load import without_dropout
+from alignlab.models.load import settled
 from alignlab.models.named import is_local
-from alignlab.models.policy import max_positions
+from alignlab.models.trunk import max_positions
 
 
 class TransformersJudge:
@@ -85,7 +85,7 @@ def _classifier(config: TransformersConfig) -> Any:
             f"judge.path={config.path!r} is no sequence classifier: it has no weights for {missing[0]}",
             "pass a model that was trained to classify, or ask this one in words by judge=model",
         )
-    loaded: Any = without_dropout(model)
+    loaded: Any = settled(model)
     return loaded.eval()
 
 

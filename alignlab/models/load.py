@@ -33,12 +33,15 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
-def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
-    """Set every probability of dropout, layer drop and router jitter to 0, in modules and in their configs.
+def settled(model: PreTrainedModel) -> PreTrainedModel:
+    """The model such that two forward passes over the same rows agree bit for bit, here and after storing.
 
-    Architectures read them from either place. Two forward passes over the same rows must agree bit for bit, or ratios
-    and KL start with noise (arXiv 2403.17031, §3).
+    Otherwise ratios and KL start with noise (arXiv 2403.17031, §3). Every probability of dropout, layer drop and router
+    jitter becomes 0, in modules and in their configs: architectures read them from either place. Weights move out of
+    the mapped file, where they begin wherever its header ends: the last bits of small products depend on that.
     """
+    for weights in (*model.parameters(), *model.buffers()):
+        weights.data = weights.data.clone()
     for module in model.modules():
         if isinstance(module, _DropoutNd):
             module.p = 0.0
@@ -79,7 +82,7 @@ def pretrained(config: HfModel) -> PreTrainedModel:
         attn_implementation=config.attention,
         use_safetensors=True,
     )
-    model = without_dropout(_from(AutoModelForCausalLM, config, **options))
+    model = settled(_from(AutoModelForCausalLM, config, **options))
     # Sampling settings that come with a model are not this run's, and some of them cannot even be saved again.
     kept = {name: getattr(model.generation_config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     model.generation_config = GenerationConfig(**kept)
@@ -148,7 +151,7 @@ def _check_config(folder: Path) -> None:
 def stored(folder: Path, **options: Any) -> PreTrainedModel:
     """A causal language model from a stage's own directory; `options` as for `from_pretrained`."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options)
-    return without_dropout(model)
+    return settled(model)
 
 
 def named_policy(path: str, commit: str | None, key: str, device: str) -> tuple[Policy, PreTrainedTokenizerBase]:

@@ -1,8 +1,8 @@
 """A causal language model seen as a policy: prompts in, log-probabilities of completions out.
 
 The one place where log-probabilities of completions are computed for training. Rows are right padded, so under
-causal attention nothing that is read can depend on padding, and no attention mask is passed. Completions of one prompt
-share one pass over it where the model takes a mask for that (`shared`). The head runs on completion positions only.
+causal attention nothing that is read can depend on padding, and no attention mask is passed. What a head would not read
+is not computed where the model allows it (`trunk`), and the head runs on completion positions only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import DataError
-from alignlab.models.shared import lay_out, longest_group, probe, states
+from alignlab.models.shared import run
+from alignlab.models.trunk import Trunk, max_positions
 from alignlab.numerics.logps import upcast
 from alignlab.work import passed
 
@@ -43,10 +44,13 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.separable = _head_is_separable(model)
-        self.apart = probe(model.base_model, model.config.get_text_config().vocab_size) if self.separable else NO_HEAD
+        self.trunk = Trunk(model) if _head_is_separable(model) else None
+        """What the head reads from; None where logits are more than a head over hidden states."""
+
+    @property
+    def apart(self) -> str:
         """Why completions of one prompt run with a copy of it each; '' where they share it."""
-        self.longest_group = longest_group(model, self.max_positions)
+        return NO_HEAD if self.trunk is None else self.trunk.apart
 
     @property
     def device(self) -> torch.device:
@@ -94,14 +98,9 @@ class Policy(nn.Module):
         if bool(mask[:, 0].any()):
             raise DataError("a completion starts at the first token: nothing predicts it", "give every row a prompt")
         counted = sequences.attention & mask.any(-1, keepdim=True)  # rows without a completion are asked nothing
-        if self.separable:
-            layout = None if self.apart else lay_out(sequences, self.longest_group)
-            if layout is None:
-                hidden = self.hidden(sequences.ids, counted)[:, :-1][mask[:, 1:]]
-            else:
-                passed(self.model, counted)  # as rows of their own: what a method costs is no matter of how it runs
-                hidden = states(self.model.base_model, layout)[layout.place[:, :-1][mask[:, 1:]]]
-            return hidden, self.model.get_output_embeddings()
+        if self.trunk is not None:
+            read = nn.functional.pad(mask[:, 1:], (0, 1))
+            return self.trunk.read(sequences, read, counted), self.model.get_output_embeddings()
         passed(self.model, counted)
         logits = self.model(input_ids=sequences.ids, use_cache=False).logits
         return logits[:, :-1][mask[:, 1:]], nn.Identity()
@@ -109,22 +108,12 @@ class Policy(nn.Module):
     def hidden(self, ids: Tensor, counted: Tensor) -> Tensor:
         """Last hidden states of right-padded rows, (B, T) -> (B, T, H); `counted` says which tokens are work."""
         passed(self.model, counted)
-        states: Tensor = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return states
+        return run(self.model.base_model, ids)
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write a directory that AutoModelForCausalLM and AutoTokenizer load."""
         self.model.save_pretrained(folder, safe_serialization=True)
         tokenizer.save_pretrained(folder)
-
-
-def max_positions(model: PreTrainedModel) -> int:
-    """The context length a model's config states, or a very large number where it states none."""
-    config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        if isinstance(getattr(config, name, None), int):
-            return int(getattr(config, name))
-    return 1 << 30
 
 
 @torch.no_grad()

@@ -15,12 +15,11 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import ModelError
-from alignlab.models.load import without_dropout
-from alignlab.models.policy import max_positions
-from alignlab.models.shared import lay_out, longest_group, probe, states
+from alignlab.models.load import settled
+from alignlab.models.trunk import Trunk
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.masked import last_index
-from alignlab.work import passed, plays
+from alignlab.work import plays
 
 
 class Scorer(nn.Module):
@@ -30,10 +29,13 @@ class Scorer(nn.Module):
         super().__init__()
         self.model = model
         self.head = _find_head(model)
-        self.apart = probe(model.base_model, model.config.get_text_config().vocab_size)
-        """Why completions of one prompt run with a copy of it each; '' where they share it."""
-        self.longest_group = longest_group(model, max_positions(model))
+        self.trunk = Trunk(model)
         plays(model, "reward")
+
+    @property
+    def apart(self) -> str:
+        """Why completions of one prompt run with a copy of it each; '' where they share it."""
+        return self.trunk.apart
 
     @property
     def shift(self) -> float:
@@ -50,33 +52,32 @@ class Scorer(nn.Module):
         self.model.config.score_shift, self.model.config.score_scale = float(shift), float(scale)
 
     def token_values(self, sequences: Sequences) -> Tensor:
-        """Head output after every token, (B, T). Entry t has seen tokens 0 to t.
+        """Head output after every token, (B, T), 0 on padding. Entry t has seen tokens 0 to t."""
+        return self._values(sequences, sequences.attention)
+
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Score of each row, read at its last completion token, shifted and scaled: (B,)."""
+        last = torch.zeros_like(sequences.completion).scatter_(-1, last_index(sequences.completion)[:, None], True)
+        return (self._values(sequences, last)[last] - self.shift) / self.scale
+
+    def state_values(self, sequences: Sequences) -> Tensor:
+        """V of the state each completion token was chosen in, (B, T): entry t has seen tokens before t."""
+        reply = sequences.completion
+        values = self._values(sequences, nn.functional.pad(reply[:, 1:], (0, 1))) - self.shift
+        before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], -1)
+        return before / self.scale * reply
+
+    def _values(self, sequences: Sequences, where: Tensor) -> Tensor:
+        """Head output after the tokens at `where`, a (B, T) bool mask, and 0 elsewhere: (B, T).
 
         The head computes in at least float32, or half precision would round different scores to ties.
         """
         sequences.check_right_padded()
-        passed(self.model, sequences.attention)
-        layout = None if self.apart else lay_out(sequences, self.longest_group)
-        if layout is None:
-            hidden = self.model.base_model(input_ids=sequences.ids, use_cache=False).last_hidden_state
-        else:
-            hidden = states(self.model.base_model, layout)
+        hidden = self.trunk.read(sequences, where, sequences.attention)
         bias = None if self.head.bias is None else upcast(self.head.bias)
         with torch.autocast(hidden.device.type, enabled=False):
             values = nn.functional.linear(upcast(hidden), upcast(self.head.weight), bias).squeeze(-1)
-        return values if layout is None else values[layout.place]
-
-    def forward(self, sequences: Sequences) -> Tensor:
-        """Score of each row, read at its last completion token, shifted and scaled: (B,)."""
-        values = self.token_values(sequences)
-        last = last_index(sequences.completion)
-        return (values.gather(-1, last[:, None]).squeeze(-1) - self.shift) / self.scale
-
-    def state_values(self, sequences: Sequences) -> Tensor:
-        """V of the state each completion token was chosen in, (B, T): entry t has seen tokens before t."""
-        values = self.token_values(sequences) - self.shift
-        before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], -1)
-        return before / self.scale * sequences.completion
+        return values.new_zeros(where.shape).masked_scatter(where, values)
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write a directory that AutoModelForSequenceClassification and AutoTokenizer load."""
@@ -116,7 +117,7 @@ def _classifier(folder: Path, **options: Any) -> Scorer:
             f"{folder} cannot become a reward model: {first}",
             "the architecture needs a sequence-classification form in transformers",
         ) from error
-    return Scorer(without_dropout(model))
+    return Scorer(settled(model))
 
 
 def _find_head(model: PreTrainedModel) -> nn.Linear:

@@ -43,6 +43,14 @@ class Layout(NamedTuple):
         same = (own[:, :, None] == own[:, None, :]) | (own == 0)[:, None, :]
         return (same & before)[:, None]
 
+    def inputs(self, model: nn.Module) -> dict[str, Tensor]:
+        """What a model is given beside the ids: who sees whom, in the form its attention takes, and positions."""
+        mask = self.visible()
+        if getattr(model.config, "_attn_implementation", "") != "sdpa":
+            dtype = next(model.parameters()).dtype
+            mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+        return {"attention_mask": mask, "position_ids": self.positions}
+
 
 def longest_group(model: nn.Module, positions: int) -> int:
     """How many tokens a group may have; `positions` is how many a row may have.
@@ -115,15 +123,11 @@ def _before(group: Tensor, amounts: Tensor) -> Tensor:
     return found - least[group]
 
 
-def states(model: nn.Module, layout: Layout) -> Tensor:
-    """Last hidden states of the laid-out groups, flattened: (G L, H)."""
-    mask = layout.visible()
-    if getattr(model.config, "_attn_implementation", "") != "sdpa":
-        dtype = next(model.parameters()).dtype
-        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-    found: Any = model(input_ids=layout.ids, attention_mask=mask, position_ids=layout.positions, use_cache=False)
+def run(model: nn.Module, ids: Tensor, **inputs: Tensor) -> Tensor:
+    """Last hidden states of rows of ids, (B, T) -> (B, T, H)."""
+    found: Any = model(input_ids=ids, use_cache=False, **inputs)
     hidden: Tensor = found.last_hidden_state
-    return hidden.flatten(0, 1)
+    return hidden
 
 
 def _windowed(config: Any) -> str:
@@ -162,8 +166,8 @@ def probe(model: nn.Module, vocabulary: int) -> str:
     mode = model.training
     model.eval()
     try:
-        apart = model(input_ids=ids, use_cache=False).last_hidden_state
-        together = states(model, layout)[layout.place]
+        apart = run(model, ids)
+        together = run(model, layout.ids, **layout.inputs(model)).flatten(0, 1)[layout.place]
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         return f"it does not take the mask: {str(error).splitlines()[0]}"
     finally:

@@ -20,9 +20,9 @@ from alignlab.data.encode import Encoder
 from alignlab.data.schema import Completion, Prompt
 from alignlab.errors import ModelError
 from alignlab.models.frozen import Frozen
-from alignlab.models.load import without_dropout
-from alignlab.models.policy import max_positions
+from alignlab.models.load import settled
 from alignlab.models.scorer import Scorer
+from alignlab.models.trunk import max_positions
 from alignlab.numerics.logps import upcast
 from alignlab.rewards import folder
 from alignlab.rewards.kinds import DirectoryConfig
@@ -100,7 +100,7 @@ class DirectoryReward(nn.Module):
 def _model(path: str) -> PreTrainedModel:
     options = dict(use_safetensors=True, dtype=torch.float32)
     model: PreTrainedModel = _loaded(AutoModelForSequenceClassification, path, **options)
-    return without_dropout(model)
+    return settled(model)
 
 
 def _loaded(loader: Any, path: str, **options: Any) -> Any:

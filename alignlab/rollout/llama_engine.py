@@ -15,7 +15,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, 
 from transformers import PreTrainedModel
 
 from alignlab.errors import ModelError
-from alignlab.models.policy import max_positions
+from alignlab.models.trunk import max_positions
 from alignlab.numerics.masked import position_ids
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts

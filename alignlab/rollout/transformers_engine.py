@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from alignlab.errors import ModelError
-from alignlab.models.policy import max_positions
+from alignlab.models.trunk import max_positions
 from alignlab.numerics.masked import position_ids
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts

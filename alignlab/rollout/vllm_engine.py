@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from alignlab.data.batch import pad
 from alignlab.errors import ModelError
-from alignlab.models.policy import max_positions
+from alignlab.models.trunk import max_positions
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.prompts import check_prompts

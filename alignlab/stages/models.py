@@ -17,8 +17,9 @@ from alignlab.data.tokens import Limits
 from alignlab.errors import ConfigError
 from alignlab.models.config import TinyModel
 from alignlab.models.load import check_location, new_model, pretrained, pretrained_tokenizer, stored
-from alignlab.models.policy import Policy, max_positions
+from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer, new_scorer, stored_scorer
+from alignlab.models.trunk import max_positions
 from alignlab.stages.files import sha256_file
 from alignlab.stages.fingerprint import source_hashes
 

@@ -19,8 +19,8 @@ from alignlab.models.load import (
     new_model,
     pretrained,
     pretrained_tokenizer,
+    settled,
     stored,
-    without_dropout,
 )
 from alignlab.worlds.desk.tokenizer import build
 
@@ -59,7 +59,7 @@ def repeats(model: PreTrainedModel) -> bool:
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_nothing_random_is_left_in_train_mode(name: str) -> None:
     assert not repeats(stochastic(name)), "the model must be random at first, or this shows nothing"
-    assert repeats(without_dropout(stochastic(name)))
+    assert repeats(settled(stochastic(name)))
 
 
 def test_models_read_from_disk_have_no_dropout(tmp_path: Path) -> None:

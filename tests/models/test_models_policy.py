@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 from alignlab.data.batch import Sequences, pad
 from alignlab.errors import DataError
 from alignlab.models import policy as policy_module
-from alignlab.models.policy import Policy, TokenOutputs, max_positions
+from alignlab.models.policy import Policy, TokenOutputs
+from alignlab.models.trunk import max_positions
 from alignlab.worlds.desk.tokenizer import build
 
 MODELS = {"llama": llama, "gpt2": gpt2, "gemma2": gemma2, "cohere": cohere}
@@ -97,13 +98,13 @@ def test_only_completion_tokens_count(make: object) -> None:
 def test_logits_that_are_capped_or_scaled_are_noticed(make: object, separable: bool, spread: float) -> None:
     """With small fresh weights too, whose logits a cap leaves almost as they are."""
     model = make(initializer_range=spread)
-    assert Policy(model).separable is separable
+    assert (Policy(model).trunk is not None) is separable
     assert not model.training
     assert Policy(model.train()).model.training
 
 
 def test_logits_equal_to_the_heads_are_separable_at_scale_one() -> None:
-    assert Policy(cohere(logit_scale=1.0)).separable
+    assert Policy(cohere(logit_scale=1.0)).trunk is not None
 
 
 def test_probing_the_head_leaves_the_model_as_it_was() -> None:
@@ -117,7 +118,8 @@ def test_probing_the_head_leaves_the_model_as_it_was() -> None:
 def test_head_on_completion_positions_agrees_with_the_whole_model(make: object) -> None:
     policy, sequences = Policy(make()), pad(texts(6), 0)
     outputs, grads = [], []
-    for policy.separable in (True, False):
+    for trunk in (policy.trunk, None):
+        policy.trunk = trunk
         policy.zero_grad()
         out = policy(sequences)
         out.logps.sum().backward()

@@ -67,7 +67,7 @@ def test_a_policy_gives_the_numbers_of_separate_rows(make, attention: str, sizes
     tolerance = 1e-10 if attention == "sdpa" or make is gpt2 else 1e-6
     found = []
     for apart in ("", "because"):
-        policy.apart = apart
+        policy.trunk.apart = apart
         policy.zero_grad()
         outputs = policy(sequences, entropy=True, collision=True)
         (outputs.logps * torch.arange(1, sequences.rows + 1)[:, None]).sum().backward()
@@ -89,7 +89,7 @@ def test_a_scorer_gives_the_scores_of_separate_rows() -> None:
     assert lay_out(sequences) is not None
     found = []
     for apart in ("", "because"):
-        scorer.apart = apart
+        scorer.trunk.apart = apart
         values = scorer.token_values(sequences)
         found.append([scorer(sequences), values[sequences.attention], scorer.state_values(sequences)])
     for together, separate in zip(*found, strict=True):
@@ -166,9 +166,9 @@ def test_a_group_may_be_longer_than_the_context(kind) -> None:
     assert (layout.ids.shape[1], int(layout.positions.max())) == (34, 13)
     policy = Policy(kind(positions=14))
     assert (policy.max_positions, policy.apart) == (14, "")
-    assert policy.longest_group > 34
+    assert policy.trunk.longest_group > 34
     together = policy(rows).logps
-    policy.apart = "because"
+    policy.trunk.apart = "because"
     torch.testing.assert_close(together, policy(rows).logps, rtol=0, atol=1e-10)
 
 
