@@ -51,6 +51,8 @@ SHAPES = {
     "ending": Shape(64, 176, 2, 4, 256, rows=512, prompt=20, new=24, ends=20),
     "groups": Shape(64, 176, 2, 4, 256, rows=512, prompt=20, new=24, group=8),
     "medium": Shape(128, 512, 4, 4, 512, rows=64, prompt=16, new=32),
+    "medium-few": Shape(128, 512, 4, 4, 512, rows=16, prompt=16, new=32),
+    "medium-ending": Shape(128, 512, 4, 4, 512, rows=64, prompt=16, new=32, ends=20),
     "medium-groups": Shape(128, 512, 4, 4, 512, rows=64, prompt=64, new=32, ends=10, group=8),
     "large": Shape(256, 688, 4, 4, 4096, rows=32, prompt=64, new=64),
 }

@@ -141,7 +141,8 @@ def _verdict(ranked: Sequence[Row], measure: str, seeds: Sequence[int], rivals: 
     pairs = {other: found.pair(best["id"], other) for other in found.methods if other != best["id"]}
     level = [row["id"] for row in ranked[1:] if row["id"] not in pairs or not pairs[row["id"]].separated]
     if not level:
-        told = f"told apart from all {len(ranked) - 1} others that are as helpful"
+        others = f"all {len(ranked) - 1} others that are" if len(ranked) > 2 else "the one other that is"
+        told = f"told apart from {others} as helpful"
         return {"best": best["id"], "decided": True, "sentence": f"{lead}, {told}."}
     named = ", ".join(labels[other] for other in level[:3]) + (f" and {len(level) - 3} more" if len(level) > 3 else "")
     told = f"but {len(found.seeds)} seeds do not decide: it is not told apart from {named}"

@@ -78,6 +78,7 @@ def page(content: Content) -> str:
         meanings=_meanings(safe, {head.key: (head.label, head.meaning) for head in found.columns}),
         matched=_matched(safe),
         conditions=_conditions(safe),
+        stepwise=_stepwise(safe),
         posture=posture_board.table(safe),
         numbers={text(row.get("id")): place for place, row in enumerate(rows(safe))},
         marks=[_mark(index) for index in families(safe)],
@@ -252,6 +253,13 @@ def _matched(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:
         cells = [value if isinstance(value, Mapping) else {} for value in each.get("values") or ()]
         lines.append((labels.get(each.get("id"), text(each.get("id"))), [_interval(cell, best) for cell in cells]))
     return lines
+
+
+def _stepwise(content: Content) -> bool:
+    """Whether a test by steps tells a pair apart whose simultaneous interval, the more cautious, holds 0."""
+    pairs = [*listed(content, "pairs"), *listed(content, "against_baseline")]
+    edges = [(number(pair.get("low")), number(pair.get("high"))) for pair in pairs if pair.get("separated")]
+    return any(low is not None and high is not None and low <= 0 <= high for low, high in edges)
 
 
 def _conditions(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:

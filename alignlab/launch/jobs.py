@@ -39,11 +39,14 @@ class Job:
     """What was typed, as far as it applies to this job."""
     settings: RunConfig
     folder: Path
+    swept: tuple[str, ...] = ()
+    """Those of its overrides that other jobs have otherwise, besides method and seed."""
 
     @property
     def name(self) -> str:
-        """How people tell it from the others: `ppo seed 3`."""
-        return f"{self.settings.algo.name} seed {self.settings.seed}"
+        """How people tell it from the others: `ppo steps=25 seed 3`."""
+        own = [item.removeprefix(f"{GROUP}.") for item in self.swept]
+        return " ".join([self.settings.algo.name, *own, f"seed {self.settings.seed}"])
 
     @property
     def address(self) -> str:
@@ -137,8 +140,15 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     first = compose(next(iter(found.values()))[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])
     folder = place(first, [settings for _, settings in found.values()])
+    common = set.intersection(*(set(job) for job, _ in found.values())) | {GROUP, *SEEDS}
     placed = tuple(
-        Job(number, job, settings, folder / _subfolder(compose(job), number))
+        Job(
+            number,
+            job,
+            settings,
+            folder / _subfolder(compose(job), number),
+            tuple(item for item in job if item not in common and key_of(item) not in common),
+        )
         for number, (job, settings) in enumerate(found.values())
     )
     _refuse_shared_folders(placed)

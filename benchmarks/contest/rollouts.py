@@ -11,7 +11,9 @@ from rich.table import Table
 from contest.figures import quartiles
 
 SIZES = {
-    "medium": "1 M parameters",
+    "medium": "1 M parameters, 64 rows",
+    "medium-few": "1 M, 16 rows",
+    "medium-ending": "1 M, 64 rows that end",
     "medium-groups": "1 M, groups of 8, rows that end",
     "large": "4.2 M parameters",
 }

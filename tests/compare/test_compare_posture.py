@@ -95,7 +95,7 @@ def test_the_best_posture_is_sought_among_equally_helpful_rows(compared: dict[st
     assert {labels[each] for each in found["out"]} == {"wall", "dull"}, "dull breaks less but helps less"
     assert labels[found["best"]] == "firm"
     assert found["decided"]
-    assert "told apart from all 1 others" in found["sentence"]
+    assert "told apart from the one other that is as helpful" in found["sentence"]
     assert compared["posture"]["answer"][0] == found["sentence"]
     assert "code (held out)" in compared["posture"]["answer"][1]
 

@@ -52,7 +52,7 @@ function drawBoard() {
     }
     count.textContent = seen === all.length ? '' : `${seen} of ${all.length}`;
   };
-  const groups = [...new Set(rows.map(row => row.group))].sort();
+  const groups = [...new Set(rows.filter(row => !row.control).map(row => row.group))].sort();
   controls.append(
     choiceOf('columns', [...views.map(view => [view, view === 'posture' ? 'safety' : view]), ['all', 'all']], 'overview', show),
     h('label', { class: 'choice' }, h('span', {}, 'find'), h('input', { type: 'search', size: 12, 'aria-label': 'find a method',

@@ -17,9 +17,16 @@ function drawFrontier(host) {
   const targets = TARGETS.filter(([key]) => points.some(point => isNumber(point[key])))
     .map(([key, words]) => [key, key === 'gold' && !goldKnown ? best.label : words]);
   if (!targets.length) return;
-  let target = (targets.find(([key]) => key === best.key) || targets[0])[0], axis = 'root', withFits = true;
+  // Where a diagnosis says that gold fell while the training reward rose, both are seen at once.
+  const both = ['gold', 'proxy'], twofold = goldKnown && both.every(key => targets.some(([name]) => name === key));
+  const parted = twofold && rows.some(row => list(row.flags).some(flag => flag.name === 'overoptimised'));
+  let target = parted ? 'both' : (targets.find(([key]) => key === best.key) || targets[0])[0], axis = 'root', withFits = true;
   const chart = h('div');
   const draw = width => {
+    const drawn = (target === 'both' ? both : [target]).map(key => panel(width, key, target === 'both' ? 320 : undefined));
+    return [legend(drawn[0].found), ...drawn.map(each => each.svg)];
+  };
+  const panel = (width, target, height) => {
     const metric = targetMetric(target), seen = points.filter(point => isNumber(point[target]));
     const faint = seen.map(point => ({ row: byId.get(point.id), x: point.kl, y: point[target],
       lines: [byId.get(point.id).label, `seed ${text(point.seed)}: gain ${shown(point[target], metric, true)} at ${shown(point.kl, metricOf('kl'))} nats`] }));
@@ -48,13 +55,13 @@ function drawFrontier(host) {
       }
     };
     const curves = fits.flatMap(each => each.curve.points), wide = list(given.fits).length;
-    return [legend(bold.map(point => point.row)), scatter({ width, points: bold, faint, kind: axis, under, name: 'gain against KL',
+    return { found: bold.map(point => point.row), svg: scatter({ width, height, points: bold, faint, kind: axis, under, name: `${metric.label} against KL`,
       xs: [0, ...seen.map(point => point.kl), ...bold.map(point => point.xSpan.high), ...reach.map(each => each.kl), ...curves.map(point => point[0])],
       ys: [0, ...seen.map(point => point[target]), ...bold.flatMap(point => [point.ySpan.low, point.ySpan.high]), ...reach.map(each => each[target]), ...(wide ? curves.map(point => point[1]) : [])],
-      xLabel: `KL to SFT, nats a reply${axis === 'root' ? ' (axis in √KL)' : ''}`, yLabel: `${metric.label}: gain over SFT` })];
+      xLabel: `KL to SFT, nats a reply${axis === 'root' ? ' (axis in √KL)' : ''}`, yLabel: `${metric.label}: gain over SFT` }) };
   };
   const controls = h('div', { class: 'controls screen' });
-  if (targets.length > 1) controls.append(choice('gain in', targets, target, value => { target = value; again(); }));
+  if (targets.length > 1) controls.append(choice('gain in', twofold ? [...targets, ['both', 'gold and training reward']] : targets, target, value => { target = value; again(); }));
   controls.append(choice('axis', [['root', '√KL'], ['linear', 'KL']], axis, value => { axis = value; again(); }));
   if (list(given.fits).length) controls.append(choice('fits', [['on', 'shown'], ['off', 'hidden']], 'on', value => { withFits = value === 'on'; again(); }));
   host.append(controls, chart);
