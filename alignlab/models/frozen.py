@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class Frozen(nn.Module):
+
+class Frozen(nn.Module, Generic[M]):
     """Hold a reference or reward model inside a LightningModule without owning it.
 
     It follows `.to(device)`, and that is all: it stays in eval mode when its owner calls `.train()`, shows the
     optimiser no parameters, adds nothing to checkpoints, and its calls record no gradient.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    model: M
+
+    def __init__(self, model: M) -> None:
         super().__init__()
         object.__setattr__(self, "model", model.eval().requires_grad_(False))  # not a submodule
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        self.model._apply(fn, recurse)
+        model: nn.Module = self.model
+        model._apply(fn, recurse)
         return self
 
     @torch.no_grad()

@@ -91,7 +91,8 @@ def pretrained(config: HfModel) -> PreTrainedModel:
 
 def pretrained_tokenizer(config: HfModel) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to the model."""
-    return _from(AutoTokenizer, config)
+    tokenizer: PreTrainedTokenizerBase = _from(AutoTokenizer, config)
+    return tokenizer
 
 
 def _from(loader: Any, config: HfModel, **options: Any) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import Any, TypeVar
 
 from alignlab.errors import MissingPartError
 from alignlab.models.frozen import Frozen
+from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.seeding import Seeds
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Parts:
     """What a LightningModule receives; each part exists only if the method declares it."""
 
     method: str
-    model: nn.Module
+    model: Policy | Scorer
     """What is trained: a Policy, or a Scorer for methods that produce one."""
     seeds: Seeds
     tokenizer: Any
@@ -34,7 +35,7 @@ class Parts:
     end_ids: tuple[int, ...] = ()
     """Tokens that end a completion."""
     pad_id: int = 0
-    _reference: Frozen | None = None
+    _reference: Frozen[Policy] | None = None
     _scorers: Mapping[str, Any] = field(default_factory=dict)
     _engine: Any | None = None
     _new_value: Callable[[str], Scorer] | None = None
@@ -43,7 +44,12 @@ class Parts:
     _auxiliary: Callable[[int, int, int], Any] | None = None
 
     @property
-    def reference(self) -> Frozen:
+    def policy(self) -> Policy:
+        """What is trained or sampled from, by methods that produce a policy."""
+        return self._declared(self.model if isinstance(self.model, Policy) else None, "policy", "output=Output.POLICY")
+
+    @property
+    def reference(self) -> Frozen[Policy]:
         """Frozen copy of the starting policy."""
         return self._declared(self._reference, "reference", "Needs(reference=Reference.MODEL)")
 
@@ -61,7 +67,7 @@ class Parts:
         """Samples completions from the policy."""
         return self._declared(self._engine, "engine", "Needs(rollouts=True)")
 
-    def new_engine(self, model: nn.Module, *, temperature: float = 1.0) -> Any:
+    def new_engine(self, model: Policy, *, temperature: float = 1.0) -> Any:
         """What samples completions from another policy, or from this one at another temperature."""
         return self._declared(self._new_engine, "new_engine", "Needs(rollouts=True)")(model, temperature=temperature)
 
@@ -82,10 +88,9 @@ class Parts:
     def new_value(self, start: str) -> Scorer:
         """A trainable value model, copied from a declared scorer's weights or from the SFT policy (`start`)."""
         build = self._declared(self._new_value, "new_value", "Needs(rollouts=True)")
-        scorer: Scorer = build(start)
-        return scorer
+        return build(start)
 
-    def _declared(self, value: Any, part: str, declaration: str) -> Any:
+    def _declared(self, value: T | None, part: str, declaration: str) -> T:
         if value is None:
             raise MissingPartError(
                 f"method {self.method!r} uses parts.{part} but does not declare it",

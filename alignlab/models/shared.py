@@ -151,8 +151,8 @@ _FREE = ("use_sliding_window", "sliding_window", "max_window_layers")
 @torch.no_grad()
 def probe(model: nn.Module, vocabulary: int) -> str:
     """Why a model cannot take the layout; '' where laid-out rows give the hidden states of separate ones."""
-    config = model.config.get_text_config()
-    limit = _windowed(config)
+    config: Any = model.config
+    limit = _windowed(config.get_text_config())
     if limit:
         return f"its attention is limited by {limit}"
     device = next(model.parameters()).device

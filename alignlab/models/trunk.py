@@ -116,3 +116,9 @@ def max_positions(model: PreTrainedModel) -> int:
         if isinstance(getattr(config, name, None), int):
             return int(getattr(config, name))
     return 1 << 30
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """How many token ids a model reads: rows of its input embeddings."""
+    embeddings: Any = model.get_input_embeddings()
+    return int(embeddings.num_embeddings)

@@ -21,7 +21,7 @@ class CompletionModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy = parts.model
+        self.policy = parts.policy
 
     def objective(self, logps: Tensor, mask: Tensor) -> Tensor:
         """Per-token loss: (B, T), (B, T) -> (B, T). The only method a plugin must write."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alignlab.data.batch import Sequences, length_cuts
 from alignlab.data.schema import Prompt
+from alignlab.errors import PluginError
 
 
 class Experience(NamedTuple):
@@ -26,6 +27,16 @@ class Experience(NamedTuple):
     """Whether the end token was produced, (B,) bool."""
     group_size: int
     prompts: list[Prompt]
+
+    @property
+    def reference(self) -> Tensor:
+        """`reference_logps` of a method that declares a reference, (B, T)."""
+        if self.reference_logps is None:
+            raise PluginError(
+                "the method reads a reference that it does not declare",
+                "write Needs(reference=Reference.MODEL) in its Method",
+            )
+        return self.reference_logps
 
     @property
     def rewards(self) -> Tensor:

@@ -33,7 +33,7 @@ class LabelModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy = parts.model
+        self.policy = parts.policy
 
     def objective(
         self,
@@ -114,5 +114,5 @@ def _means(sums: Mapping[str, float]) -> dict[str, float]:
         for what in ("reward", "logps")
         if sums.get(f"{kind}_rows")
     }
-    rewards = [means.get(f"train/{kind}_reward") for kind in ("desirable", "undesirable")]
-    return means if None in rewards else means | {"train/margin": rewards[0] - rewards[1]}  # type: ignore[operator]
+    good, bad = (means.get(f"train/{kind}_reward") for kind in ("desirable", "undesirable"))
+    return means if good is None or bad is None else means | {"train/margin": good - bad}

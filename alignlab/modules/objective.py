@@ -56,7 +56,8 @@ class PairObjective:
     def couple(self, policy: PairLogps, reference: PairLogps | None) -> Mapping[str, Tensor]:
         """What the loss of each pair must know of the whole batch, (B,) each."""
         assert self._couple is not None
-        return self._couple(*self._given(policy, reference))
+        found: Mapping[str, Tensor] = self._couple(*self._given(policy, reference))
+        return found
 
     def __call__(
         self,

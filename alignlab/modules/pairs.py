@@ -15,6 +15,7 @@ from alignlab.models.frozen import Moving
 from alignlab.models.parts import Parts
 from alignlab.models.policy import TokenOutputs
 from alignlab.modules.gates import gate_reference
+from alignlab.modules.objective import PairObjective
 from alignlab.modules.optimise import adamw, all_rows, all_sum, due, record, update
 from alignlab.numerics.logps import PairLogps, sequence_logps
 from alignlab.numerics.preference import PairTerms
@@ -40,12 +41,13 @@ class PairModule(L.LightningModule):
     """
 
     config: PairConfig
+    objective: PairObjective
 
     def __init__(self, config: PairConfig, parts: Parts) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy, self.objective = parts.model, parts.objective
+        self.policy, self.objective = parts.policy, parts.objective
         self.moving = Moving(parts.reference.model) if config.reference_every else None
 
     def score(self, batch: PairBatch) -> Scored:
@@ -94,15 +96,14 @@ class PairModule(L.LightningModule):
         if self.moving is not None:
             moving = self.moving
             reference = over_rows(batch.sequences, lambda part: moving(part).logps, rows)
-        whole, own = [], slice(None)
-        for logps in (policy, reference):
-            if logps is None:
-                whole.append(None)
-                continue
-            columns = [all_rows(column) for column in self.objective.logps(logps, batch.sequences)]
-            own = columns[0][1]
-            whole.append(PairLogps(*(values for values, _ in columns)))
-        return {name: value[own] for name, value in self.objective.couple(*whole).items()}
+        whole, own = self._whole(policy, batch)
+        fixed = None if reference is None else self._whole(reference, batch)[0]
+        return {name: value[own] for name, value in self.objective.couple(whole, fixed).items()}
+
+    def _whole(self, logps: Tensor, batch: PairBatch) -> tuple[PairLogps, slice]:
+        """Pairs of every process, from token log-probabilities (2B, T), and which of them are this one's."""
+        columns = [all_rows(column) for column in self.objective.logps(logps, batch.sequences)]
+        return PairLogps(*(values for values, _ in columns)), columns[0][1]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the policy."""

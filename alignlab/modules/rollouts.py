@@ -43,7 +43,7 @@ class RolloutModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.config, self.parts = config, parts
-        self.policy = parts.model
+        self.policy = parts.policy
         self.reference = parts.reference if parts.has_reference else None
         self.trusts = False  # whether the present rollout's log-probabilities are the engine's
         self.register_buffer("distrusts", torch.zeros((), dtype=torch.bool))  # in checkpoints: a resumed run knows it
@@ -68,7 +68,8 @@ class RolloutModule(L.LightningModule):
         )
         sequences = rollouts.sequences
         logps, spread, gap = self._own_logps(rollouts, batch_idx)
-        reference = None if self.reference is None else self.in_chunks(sequences, lambda r: self.reference(r).logps)
+        frozen = self.reference
+        reference = None if frozen is None else self.in_chunks(sequences, lambda rows: frozen(rows).logps)
         raw = {name: scorer.score(rollouts, prompts) for name, scorer in self.parts.scorers.items()}
         scores = dict(raw)
         if "reward" in raw:

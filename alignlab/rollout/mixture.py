@@ -16,6 +16,7 @@ from torch import Tensor
 from alignlab.data.batch import Sequences
 from alignlab.errors import ConfigError, ModelError
 from alignlab.models.policy import Policy
+from alignlab.models.trunk import vocabulary_size
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
@@ -45,7 +46,7 @@ class MixtureEngine:
             raise ConfigError("every weight of the mixture is 0", "give one policy another weight")
         self.policies, self.weights = [list(column) for column in zip(*pairs, strict=True)]
         self.sampling, self.end_ids, self.pad_id, self.reason = sampling, end_ids, pad_id, reason
-        sizes = [policy.model.get_input_embeddings().num_embeddings for policy in self.policies]
+        sizes = [vocabulary_size(policy.model) for policy in self.policies]
         if len(set(sizes)) > 1:
             raise ModelError(
                 f"policies with {' and '.join(map(str, sizes))} token ids cannot be mixed", "use one tokenizer for all"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from alignlab.errors import ModelError
-from alignlab.models.trunk import max_positions
+from alignlab.models.trunk import max_positions, vocabulary_size
 from alignlab.numerics.masked import position_ids
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
@@ -59,7 +59,7 @@ class TransformersEngine:
             prompts,
             max_new_tokens=self.sampling.max_new_tokens,
             max_positions=max_positions(self.model),
-            vocabulary=self.model.get_input_embeddings().num_embeddings,
+            vocabulary=vocabulary_size(self.model),
         )
         laid = lay_out(prompts, self.pad_id, self.model.device)
         with evaluating(self.model):

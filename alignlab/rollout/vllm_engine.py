@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from alignlab.data.batch import pad
 from alignlab.errors import ModelError
-from alignlab.models.trunk import max_positions
+from alignlab.models.trunk import max_positions, vocabulary_size
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.prompts import check_prompts
@@ -69,7 +69,7 @@ class VLLMEngine:
             prompts,
             max_new_tokens=self.sampling.max_new_tokens,
             max_positions=max_positions(self.model),
-            vocabulary=self.model.get_input_embeddings().num_embeddings,
+            vocabulary=vocabulary_size(self.model),
         )
         self._save()
         self.engine.collective_rpc("reload_weights")

@@ -13,6 +13,7 @@ from torch import Tensor
 from alignlab.data.batch import Sequences, pad
 from alignlab.data.schema import Prompt
 from alignlab.models.parts import Parts
+from alignlab.models.trunk import vocabulary_size
 from alignlab.numerics.logps import upcast
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.batch import Rollouts
@@ -30,7 +31,7 @@ class ARGSSampler:
     kl_bound: float | None = None
 
     def __init__(self, config: ARGSConfig, parts: Parts) -> None:
-        self.config, self.parts, self.policy = config, parts, parts.model
+        self.config, self.parts, self.policy = config, parts, parts.policy
         self.reward = parts.scorer("reward")
 
     @torch.no_grad()
@@ -41,7 +42,7 @@ class ARGSSampler:
             ids,
             max_new_tokens=new_tokens,
             max_positions=self.policy.max_positions,
-            vocabulary=self.policy.model.get_input_embeddings().num_embeddings,
+            vocabulary=vocabulary_size(self.policy.model),
         )
         laid = lay_out(ids, parts.pad_id, self.policy.device)
         decoder = _GuidedDecoder(new_decoder(self.policy.model, new_tokens), self, ids)

@@ -34,7 +34,7 @@ class BestOfNSampler:
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], noise: Noise) -> Rollouts:
         """One completion for each prompt. Candidate 0 is what the SFT policy itself would have said."""
-        best = self.engine.sample(ids, noise)
+        best: Rollouts = self.engine.sample(ids, noise)
         score = self._score(best, prompts)
         for candidate in range(1, self.n):
             other = self.engine.sample(ids, noise._replace(seed=derive(noise.seed, "candidate", candidate)))
@@ -69,8 +69,8 @@ def choose(first: Tensor, one: Rollouts, other: Rollouts) -> Rollouts:
     width = max(one.sequences.ids.shape[1], other.sequences.ids.shape[1])
 
     def pick(mine: Tensor, theirs: Tensor) -> Tensor:
-        wide = (pad(each, (0, width - each.shape[1])) for each in (mine, theirs))
-        return torch.where(first[:, None], *wide)
+        one, other = (pad(each, (0, width - each.shape[1])) for each in (mine, theirs))
+        return torch.where(first[:, None], one, other)
 
     sequences = Sequences(*map(pick, one.sequences, other.sequences)).trim()
     logps = pick(one.logps, other.logps)[:, : sequences.ids.shape[1]]

@@ -16,11 +16,11 @@ class DeRaSampler(PolicySampler):
     """Draws every token from softmax[(1 - w) log ref + w log aligned] (arXiv 2402.02992)."""
 
     def __init__(self, config: DeRaConfig, parts: Parts) -> None:
-        weight, reference = config.aligned_weight, parts.reference.model
+        weight, aligned, reference = config.aligned_weight, parts.policy, parts.reference.model
         if weight in (0, 1):  # one model alone, on its own engine: the same bits as without this method
-            alone = parts.model if weight else reference
+            alone = aligned if weight else reference
             super().__init__(alone, parts.new_engine(alone, temperature=parts.sampling.temperature))
             return
         options = dict(sampling=parts.sampling, end_ids=parts.end_ids, pad_id=parts.pad_id)
-        mixture = MixtureEngine([reference, parts.model], [1 - weight, weight], **options)
+        mixture = MixtureEngine([reference, aligned], [1 - weight, weight], **options)
         super().__init__(mixture, mixture)

@@ -22,7 +22,7 @@ class ExPOSampler(PolicySampler):
     """The policy in between, or beyond."""
 
     def __init__(self, config: ExPOConfig, parts: Parts) -> None:
-        policy = between(parts.reference.model, parts.model, config.aligned_weight)
+        policy = between(parts.reference.model, parts.policy, config.aligned_weight)
         super().__init__(policy, parts.new_engine(policy, temperature=parts.sampling.temperature))
 
 

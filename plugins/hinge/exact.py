@@ -1,5 +1,7 @@
 """Where the hinge loss converges with every pair in its training set."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,17 +38,17 @@ def _levels(preference: Tensor, sampling: Tensor, wins: Tensor) -> Tensor:
     return level(best[1])
 
 
-def _settled(cost: object, count: int, size: int) -> tuple[float, list[int]]:
+def _settled(cost: Callable[[list[int]], float], count: int, size: int) -> tuple[float, list[int]]:
     """Thresholds moved one at a time, by ever smaller strides, until none lowers the cost."""
     thresholds = [size * (k + 1) // (count + 1) for k in range(count)]
-    least = cost(thresholds)  # type: ignore[operator]
+    least = cost(thresholds)
     moved = True
     while moved:
         moved = False
         for k in range(count):
             for stride in (-16, 16, -4, 4, -1, 1):
                 tried = [*thresholds[:k], min(size, max(0, thresholds[k] + stride)), *thresholds[k + 1 :]]
-                value = cost(tried)  # type: ignore[operator]
+                value = cost(tried)
                 if value < least - 1e-15:
                     least, thresholds, moved = value, tried, True
     return least, thresholds

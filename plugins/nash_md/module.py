@@ -23,7 +23,7 @@ class NashMDModule(RolloutModule):
     def __init__(self, config: NashMDConfig, parts: Parts) -> None:
         super().__init__(config, parts)
         self.opponent = MixtureEngine(
-            [self.policy, self.reference.model],
+            [self.policy, parts.reference.model],
             [1 - config.mixture, config.mixture],
             sampling=parts.engine.sampling,
             end_ids=parts.end_ids,
@@ -38,7 +38,7 @@ class NashMDModule(RolloutModule):
         earned = advantages(
             preference,
             experience.logps,
-            experience.reference_logps,
+            experience.reference,
             mask,
             beta=config.beta,
             kl_discount=config.kl_discount,

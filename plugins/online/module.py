@@ -18,7 +18,7 @@ class OnlineModule(RolloutModule):
         """Pairs of the rollout, then `rollout_epochs` passes over them."""
         rows, logps = best_and_worst(experience.grouped), experience.logps
         # The policy at the start of an iteration is the one that sampled, so its log-probabilities are known.
-        reference = logps if self.config.reference_refresh else experience.reference_logps
+        reference = logps if self.config.reference_refresh else experience.reference
         columns = dict(logps=logps[rows], reference=reference[rows])
         sequences, rewards = experience.sequences.select(rows), experience.rewards[rows]
         return learn_from_pairs(self, sequences, columns, rewards, batch_idx, labels=self.config.labels)

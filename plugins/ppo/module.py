@@ -20,6 +20,8 @@ class PPOModule(RolloutModule):
     """Policy and a separate value model, updated together over minibatches of each rollout."""
 
     config: PPOConfig
+    beta: Tensor
+    """Price of KL, which follows `kl_target` where there is one, a scalar."""
     demonstrations: DemonstrationBatch | None = None
     """What is imitated in this iteration, where anything is: one for each completion of the rollout."""
 

@@ -25,13 +25,16 @@ class LagrangianModule(RolloutModule):
     """The policy, and a value model for each of reward and cost."""
 
     config: LagrangianConfig
+    log_multiplier: Tensor
+    recent_costs: Tensor
     demonstrations: DemonstrationBatch | None = None
     """What is imitated in this iteration, where anything is."""
 
     def __init__(self, config: LagrangianConfig, parts: Parts) -> None:
         super().__init__(config, parts)
         starts = {name: name if config.value_init == "reward" else config.value_init for name in STREAMS}
-        self.values = nn.ModuleDict({name: parts.new_value(start) for name, start in starts.items()})
+        self.models = {name: parts.new_value(start) for name, start in starts.items()}
+        self.values = nn.ModuleDict(self.models)
         self.register_buffer("log_multiplier", torch.tensor(math.log(config.multiplier), dtype=torch.float64))
         self.register_buffer("recent_costs", torch.zeros(config.cost_window, dtype=torch.float64))
 
@@ -69,11 +72,11 @@ class LagrangianModule(RolloutModule):
     def _targets(self, experience: Experience, name: str) -> tuple[Targets, Tensor]:
         """Advantages and returns of a stream, and the values they start from, (B, T) each."""
         config = self.config
-        old = self.in_chunks(experience.sequences, self.values[name].state_values)
+        old = self.in_chunks(experience.sequences, self.models[name].state_values)
         found = targets(
             experience.scores[name],
             experience.logps,
-            experience.reference_logps,
+            experience.reference,
             old,
             experience.sequences.completion,
             beta=STREAMS[name][1] * config.beta,
@@ -92,7 +95,7 @@ class LagrangianModule(RolloutModule):
         outside = ((logps.detach() - known["logps"]).exp() - 1).abs() > config.clip
         policy_loss = clipped_policy_loss(logps, known["logps"], known["advantages"], clip=config.clip)
         shares = {"policy_loss": sequence_mean(policy_loss, mask, whole)}
-        for name, model in self.values.items():
+        for name, model in self.models.items():
             old, returns = known[f"{name}_values"], known[f"{name}_returns"]
             error = clipped_value_loss(model.state_values(chunk.sequences), old, returns, clip=config.value_clip)
             shares[f"{STREAMS[name][0]}value_loss"] = sequence_mean(error, mask, whole)

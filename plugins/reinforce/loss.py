@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from torch import Tensor
 from alignlab.numerics.advantage import rewards_to_go, shaped_rewards
 
 
-class Average(NamedTuple):
+@dataclass(frozen=True)
+class Average:
     """A mean as its numerator and denominator, scalars."""
 
     total: Tensor

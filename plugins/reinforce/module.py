@@ -19,6 +19,8 @@ class ReinforceModule(RolloutModule):
     """The policy, and what its returns were on average."""
 
     config: ReinforceConfig
+    return_total: Tensor
+    return_count: Tensor
 
     def __init__(self, config: ReinforceConfig, parts: Parts) -> None:
         super().__init__(config, parts)
@@ -28,7 +30,7 @@ class ReinforceModule(RolloutModule):
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
         """Returns less the baseline, then the updates."""
         config, mask, logps = self.config, experience.sequences.completion, experience.logps
-        reference = experience.reference_logps
+        reference = experience.reference
         to_go = returns(experience.rewards, logps, reference, mask, beta=config.beta)
         whole = experience.rewards.double() - config.beta * sequence_logps(logps - reference, mask).double()
         before = Average(self.return_total, self.return_count)

@@ -21,7 +21,7 @@ class ReinforcePPModule(RolloutModule):
 
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
         """Advantages over the whole rollout, then the updates on it."""
-        config, logps, reference = self.config, experience.logps, experience.reference_logps
+        config, logps, reference = self.config, experience.logps, experience.reference
         in_reward = config.kl_place == "reward"
         kl = ESTIMATORS[config.kl_estimator](logps, reference) if in_reward else torch.zeros_like(logps)
         whitened = advantages(

@@ -30,7 +30,7 @@ class ReMaxModule(RolloutModule):
         gains = advantages(
             experience.rewards.to(logps.dtype),
             greedy.to(logps.dtype).repeat_interleave(config.group_size),
-            logps - experience.reference_logps,
+            logps - experience.reference,
             experience.sequences.completion,
             beta=config.beta,
             discount=config.discount,

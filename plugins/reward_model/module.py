@@ -16,11 +16,11 @@ class RewardModule(ScorerModule):
 
     def objective(self, chosen: Tensor, rejected: Tensor, batch: PairBatch) -> Tensor:
         """Loss of each pair, (B,)."""
-        known = batch.margin is not None and self.config.margin > 0
+        margin, weight = batch.margin, self.config.margin
         return reward_loss(
             chosen,
             rejected,
             probability=1.0 if batch.probability is None else batch.probability,
-            margin=self.config.margin * batch.margin.nan_to_num() if known else 0.0,
+            margin=weight * margin.nan_to_num() if margin is not None and weight > 0 else 0.0,
             centring=self.config.centring,
         )

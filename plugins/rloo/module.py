@@ -21,7 +21,7 @@ class RLOOModule(RolloutModule):
         config, logps = self.config, experience.logps
         compared = advantages(
             experience.rewards.to(logps.dtype),
-            logps - experience.reference_logps,
+            logps - experience.reference,
             experience.sequences.completion,
             group_size=config.group_size,
             beta=config.beta,

@@ -25,7 +25,7 @@ class XPOModule(RolloutModule):
 
     def __init__(self, config: XPOConfig, parts: Parts) -> None:
         super().__init__(config, parts)
-        self.rival = parts.new_engine(self.reference.model)
+        self.rival = parts.new_engine(parts.reference.model)
         self.alpha = config.alpha
 
     def learn(self, experience: Experience, batch_idx: int) -> dict[str, float]:
@@ -35,11 +35,11 @@ class XPOModule(RolloutModule):
         rows = other.rollouts.sequences
         with torch.no_grad():
             logps = self.in_chunks(rows, lambda part: self.policy(part).logps)
-            reference = self.in_chunks(rows, lambda part: self.reference(part).logps)
+            reference = self.in_chunks(rows, lambda part: self.parts.reference(part).logps)
         sides = torch.zeros_like(own.rewards), torch.ones_like(other.rewards)
         columns = dict(
             logps=neighbours(own.logps, logps),
-            reference=neighbours(own.reference_logps, reference),
+            reference=neighbours(own.reference, reference),
             from_reference=neighbours(*sides),
         )
         sequences = Sequences(*map(neighbours, own.sequences, rows))

@@ -36,3 +36,9 @@ def test_declared_parts_are_handed_over() -> None:
     assert given.scorer("reward") is reward
     assert given.engine == "engine"
     assert given.new_value("reward") is value
+    assert given.policy is policy
+
+
+def test_a_scorer_is_no_policy() -> None:
+    with pytest.raises(MissingPartError, match=re.escape("write output=Output.POLICY in its Method")):
+        _ = parts(scorer()).policy

@@ -9,12 +9,16 @@ import pytest
 import torch
 from alignlab.plugins.dpo.config import DPOConfig
 from alignlab.plugins.ppo.module import PPOModule
+from alignlab.plugins.rloo.config import RLOOConfig
+from alignlab.plugins.rloo.module import RLOOModule
 from doubles import Replay, learner, prompts, rollouts
+from grouped import grouped
+from online import online
 from small import VOCAB, fit, gpt2, llama, pair_module, pairs, parts
 
 from alignlab.config import TrainerConfig
 from alignlab.data.batch import Sequences
-from alignlab.errors import ConfigError, MissingPartError, TrainingError
+from alignlab.errors import ConfigError, MissingPartError, PluginError, TrainingError
 from alignlab.models.policy import Policy, TokenOutputs
 from alignlab.modules import rollouts as rollouts_module
 from alignlab.modules.gates import disagreement
@@ -243,3 +247,12 @@ def test_plugins_without_their_one_method_are_told_what_to_write() -> None:
     with pytest.raises(NotImplementedError, match=re.escape("RolloutModule must define learn(experience, batch_idx)")):
         fit(bare, [prompts(rollouts(policy, 3))])
     assert isinstance(module, PPOModule)
+
+
+def test_a_rollout_method_that_reads_a_reference_says_so_in_its_declaration() -> None:
+    policy = Policy(gpt2())
+    config = RLOOConfig(group_size=2, batch_size=4)
+    module, batch = online(RLOOModule, config, policy, grouped(policy, 2, 2), reference=None)
+    message = "does not declare\n  remedy: write Needs(reference=Reference.MODEL) in its Method"
+    with pytest.raises(PluginError, match=re.escape(message)):
+        fit(module, [batch])
