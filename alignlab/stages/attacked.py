@@ -15,10 +15,10 @@ from typing import Any
 
 from alignlab import registry
 from alignlab.attacks.kinds import check_kinds
-from alignlab.config import EvaluationConfig
 from alignlab.data.schema import Message, Prompt, Split
 from alignlab.data.table import chosen_few
 from alignlab.errors import ConfigError
+from alignlab.evaluation.config import EvaluationConfig
 from alignlab.evaluation.conversation import Conversation, converse, read_conversations, write_conversations
 from alignlab.evaluation.posture import CHECKED, CONTROLS, Attacked, control_figures
 from alignlab.evaluation.record import Sample, read_samples, write_samples

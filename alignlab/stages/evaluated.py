@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from alignlab.config import EvaluationConfig
 from alignlab.data.batch import over_rows
 from alignlab.data.schema import Prompt, Split
 from alignlab.data.table import chosen_few
 from alignlab.evaluation import measure_tokens as measures
+from alignlab.evaluation.config import EvaluationConfig
 from alignlab.evaluation.record import Sample, read_samples, write_samples
 from alignlab.rollout.sampler import Sampler
 from alignlab.stages.artefact import Artefact
@@ -96,7 +96,7 @@ class Evaluator:
         scorers: Mapping[str, Any],
     ) -> list[Sample]:
         sequences = batch.rollouts.sequences
-        columns = self._drift(sampler, reference, sequences)
+        columns: dict[str, list[Any]] = self._drift(sampler, reference, sequences)
         for name, scorer in scorers.items():
             columns[name] = over_rows(sequences, scorer).tolist()
         columns["gold"] = golds(self.graph, batch)
@@ -105,7 +105,7 @@ class Evaluator:
         columns |= {"prompt": batch.prompts, "attempt": [numbers[row] for row in batch.rows]}
         return [Sample(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
-    def _drift(self, sampler: Sampler, reference: Any, sequences: Any) -> dict[str, list[float]]:
+    def _drift(self, sampler: Sampler, reference: Any, sequences: Any) -> dict[str, list[Any]]:
         """What is known of KL to the reference: exact for each prefix, or a bound that is the same for every reply."""
         if sampler.kl_bound is not None:
             return {"kl": [sampler.kl_bound] * sequences.rows} if self.config.temperature == 1 else {}

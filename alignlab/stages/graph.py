@@ -175,7 +175,11 @@ class Graph:
         return self.once(f"reference-{view}-{mismatched}", lambda: self._reference_logps(view, mismatched))
 
     def _reference_logps(self, view: Data, mismatched: bool) -> Artefact:
-        fields = {"policy": self.sft.content, "load": self.base.loading, "rows": self.row_fields(view, Split.TRAIN)}
+        fields: dict[str, Any] = {
+            "policy": self.sft.content,
+            "load": self.base.loading,
+            "rows": self.row_fields(view, Split.TRAIN),
+        }
         if mismatched:
             fields["mismatched"] = True
 

@@ -8,32 +8,41 @@ from typing import Any, Protocol
 from alignlab.config import RunConfig
 from alignlab.data.schema import Pair, Split
 from alignlab.data.tokens import PairTokens, SafetyTokens
-from alignlab.method import Data, MethodConfig, RevisionConfig
+from alignlab.method import Data, Method, MethodConfig, RevisionConfig
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
 from alignlab.seeding import Seeds
 from alignlab.stages.artefact import Artefact
 from alignlab.stages.key import StageKey
+from alignlab.stages.store import Store
 
 
 class Stages(Protocol):
     """Other stages' results, loaded models, tokenised rows, and the parts of keys that several stages share."""
 
     settings: RunConfig
-    method: Any
-    """The `method.Method` that the run is about."""
+    method: Method
+    """What the run is about."""
     source: Any
     """A `data.schema.Source`."""
     base: Any
     """The untrained model: tokenizer, limits, end ids, address."""
-    store: Any
+    store: Store
     tracker: Any
     announce: Any
     """Tells the user one line."""
-    judge: Any
-    """Who says of a reply whether it refuses: a `verdicts.RunJudge`."""
-    labels_from_pairs: bool
-    scored: bool
+
+    @property
+    def judge(self) -> Any:
+        """Who says of a reply whether it refuses: a `verdicts.RunJudge`."""
+
+    @property
+    def labels_from_pairs(self) -> bool:
+        """Whether labels are the two sides of pairs."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether evaluation scores replies by reward models."""
 
     @property
     def sft(self) -> Artefact:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignlab.config import RewardConfig
 from alignlab.data.batch import over_rows, pad
 from alignlab.data.schema import Pair, Split
 from alignlab.errors import TrainingError
 from alignlab.models.scorer import Scorer
 from alignlab.numerics.noise import Noise
+from alignlab.rewards.config import RewardConfig
 from alignlab.stages.protocol import Stages
 from alignlab.tracking.console import say, warn
 from alignlab.work import uncounted

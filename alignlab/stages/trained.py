@@ -16,7 +16,18 @@ from alignlab.config import Keep, named_objective
 from alignlab.data.loader import ENDLESS, Batches
 from alignlab.data.module import Collator, PreferenceData
 from alignlab.data.schema import Split
-from alignlab.method import Data, Method, MethodConfig, OnlineConfig, Output, PairConfig, Reference
+from alignlab.method import (
+    Data,
+    Method,
+    MethodConfig,
+    OfflineConfig,
+    OnlineConfig,
+    Output,
+    PairConfig,
+    Reference,
+    RevisionConfig,
+    TrainedConfig,
+)
 from alignlab.models.frozen import Frozen
 from alignlab.models.parts import Parts
 from alignlab.models.scorer import Scorer
@@ -123,7 +134,8 @@ class Trained:
     def _objective(self) -> tuple[Method, PairConfig] | None:
         """The pair objective of the method, or the one that its settings name."""
         if self.method.objective:
-            return self.method, self.config  # type: ignore[return-value]
+            assert isinstance(self.config, PairConfig)  # what every pair objective is combined with
+            return self.method, self.config
         return named_objective(self.config)
 
     def _data_address(self) -> dict[str, Any]:
@@ -134,10 +146,10 @@ class Trained:
         if view in (Data.PAIRS, Data.SAFETY) or (view is Data.LABELS and graph.labels_from_pairs):
             return {"view": view, **graph.pair_fields(self.part)}
         if view is Data.REVISIONS:
-            where = {"view": view, "revisions": self.revisions.content}
-            return {**where, "template": graph.base.template, "limits": graph.base.limits()}
+            found = {"view": view, "revisions": self.revisions.content}
+            return {**found, "template": graph.base.template, "limits": graph.base.limits()}
         rows = graph.source_address("demonstrations" if view is Data.DEMONSTRATIONS else "labels")
-        where = {"view": view, **rows, "seeds": self.seeds.key("world")}
+        where: dict[str, Any] = {"view": view, **rows, "seeds": self.seeds.key("world")}
         where |= graph.label_fields(self.part) if view is Data.LABELS else {}
         limits = graph.base.limits(prompts=self.needs.rollouts)
         return {**where, "template": graph.base.template, "limits": limits}
@@ -163,23 +175,27 @@ class Trained:
             **graph.sampling_fields(),
         }
 
+    @property
+    def _revising(self) -> RevisionConfig:
+        assert isinstance(self.config, RevisionConfig)  # who declares Data.REVISIONS says how to revise
+        return self.config
+
     @cached_property
     def revisions(self) -> Artefact:
         """Revised samples of what training starts from."""
-        return self.graph.revisions(self.start, self.config, self.seeds)  # type: ignore[arg-type]
+        return self.graph.revisions(self.start, self._revising, self.seeds)
 
     def rows(self, view: Data | None = None) -> Sequence[Any]:
         """Tokenised training rows of a view, by default the one the method declares."""
-        views = {
+        views: dict[Data, Callable[[], Sequence[Any]]] = {
             Data.PAIRS: lambda: self.graph.pair_rows(self.part),
             Data.SAFETY: lambda: self.graph.safety_rows(self.part),
             Data.DEMONSTRATIONS: lambda: self.graph.demonstration_rows(sampled=self.needs.rollouts),
-            Data.REVISIONS: lambda: self.graph.revision_rows(self.revisions, every=self.config.every_step),  # type: ignore[attr-defined]
+            Data.REVISIONS: lambda: self.graph.revision_rows(self.revisions, every=self._revising.every_step),
             Data.LABELS: lambda: self.graph.label_rows(self.part),
             Data.PROMPTS: lambda: self.graph.prompt_rows(Split.TRAIN, self.seeds),
         }
-        rows: Sequence[Any] = views[view or self.needs.data]()
-        return rows
+        return views[view or self.needs.data]()
 
     def data(self) -> PreferenceData:
         """Batches of the whole run."""
@@ -187,12 +203,13 @@ class Trained:
         steps = config.steps if isinstance(config, OnlineConfig) else None
         if self.budget is not None:
             steps = ENDLESS
+        assert isinstance(config, TrainedConfig)  # samplers learn from no rows
         return PreferenceData(
             needs.data,
             self.rows(),
             config.batch_size // (config.group_size if isinstance(config, OnlineConfig) else 1),
             seeds=self.seeds,
-            epochs=None if steps else config.epochs,  # type: ignore[attr-defined]
+            epochs=config.epochs if not steps and isinstance(config, OfflineConfig) else None,
             steps=steps,
             pad_id=graph.base.pad_id,
             reference=self._stored_reference(),
@@ -212,11 +229,13 @@ class Trained:
         view = self.needs.auxiliary
         if view is None:
             return None
-        collate = Collator(self.graph.base.pad_id).view(view)
+        collate, config = Collator(self.graph.base.pad_id).view(view), self.config
+        assert isinstance(config, TrainedConfig)
+        rows = config.batch_size
 
         @cache
         def stream(rank: int, world: int) -> Batches[Any, Any]:
-            size = max(world, self.config.batch_size)
+            size = max(world, rows)
             return Batches(self.rows(view), collate, size, seeds=self.seeds, steps=ENDLESS, rank=rank, world=world)
 
         return lambda step, rank, world: stream(rank, world).batch(step)
@@ -316,6 +335,7 @@ def train(job: Trained, work: Workspace) -> Mapping[str, Any]:
         info["spent"] = getattr(spent.work, job.budget.axis.value)
     if job.method.output is Output.SCORER:
         settle = cost.check if job.method.fixes_zero else scoring.calibrate_and_check
+        assert isinstance(parts.model, Scorer)
         info |= settle(graph, parts.model, job.part, run.reward)
     if job.select:
         info |= scoring.select_snapshot(graph, snapshots, work.out)
