@@ -19,6 +19,9 @@ from alignlab.promptsets.known import SETS
 from alignlab.settings import interval
 from alignlab.tracking.console import results
 
+REQUIRED = "???"
+"""In place of a default where there is none, as YAML has it."""
+
 
 def show(arguments: Sequence[str]) -> int:
     """List all methods, or print one. Returns the exit code."""
@@ -123,8 +126,9 @@ def parameters(method: Method) -> list[Parameter]:
 def parameter(spec: Field[Any], value: Any) -> Parameter:
     """One setting with the value it starts from."""
     meta = spec.metadata
-    text = yaml_text(spec.default_factory() if value is MISSING else value)  # type: ignore[misc]
-    return Parameter(spec.name, text, _valid(meta), _search(meta.get("search")), meta.get("doc", ""))
+    if value is MISSING:
+        value = spec.default_factory() if callable(spec.default_factory) else REQUIRED
+    return Parameter(spec.name, yaml_text(value), _valid(meta), _search(meta.get("search")), meta.get("doc", ""))
 
 
 def yaml_text(value: Any) -> str:

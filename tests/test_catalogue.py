@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import pytest
 from rich.console import Console
@@ -85,3 +85,12 @@ def test_needs_in_words() -> None:
 )
 def test_values_as_they_are_typed(value: object, text: str) -> None:
     assert catalogue.yaml_text(value) == text
+
+
+def test_a_setting_without_a_default_is_shown_as_required() -> None:
+    @dataclass
+    class Settings:
+        rounds: int
+
+    (spec,) = fields(Settings)
+    assert catalogue.parameter(spec, spec.default).default == "???"
