@@ -352,11 +352,13 @@ def named_objective(config: MethodConfig) -> tuple[Method, PairConfig] | None:
     if given.get("reference_every"):
         raise ConfigError("algo.settings.reference_every moves a stored reference", "use the method's own settings")
     try:
-        return method, preset_config(config.objective, **given)  # type: ignore[return-value]
+        found = preset_config(config.objective, **given)
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"algo.settings: {str(error).splitlines()[0]}", f"`methods {method.name}` lists them"
         ) from error
+    assert isinstance(found, PairConfig)  # what every pair objective is combined with
+    return method, found
 
 
 def preset_config(preset: str, **given: Any) -> MethodConfig:

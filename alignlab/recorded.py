@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from alignlab import registry
 from alignlab.annotators.config import AnnotatorConfig
-from alignlab.config import RunConfig, typed
+from alignlab.config import RunConfig, StagesConfig, typed
 from alignlab.errors import ConfigError
 from alignlab.judges.config import DetectorConfig
 from alignlab.models.config import HfModel, TinyModel
@@ -96,7 +96,7 @@ def _part(name: str, value: Any, cfg: DictConfig, notes: list[str]) -> Any:
     if not isinstance(value, Mapping):
         return value
     if name == "stages":
-        given = _known(OmegaConf.get_type(cfg.stages), value, "stages.", notes)
+        given = _known(StagesConfig, value, "stages.", notes)
         roles = {role: _method(given[role], f"stages.{role}.", notes) for role in ROLES if given.get(role) is not None}
         return OmegaConf.merge(cfg.stages, given | roles)
     if name == "algo":

@@ -10,7 +10,7 @@ left out, as there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -186,7 +186,8 @@ def _size(model: nn.Module) -> int:
     tables = [module for module in model.modules() if isinstance(module, Embedding)]
     embedded = {id(p) for table in tables for p in table.parameters()}
     size = sum(p.numel() for p in model.parameters() if id(p) not in embedded)
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    find: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
+    head = None if find is None else find()
     tied = getattr(head, "weight", None)
     return size + (tied.numel() if tied is not None and id(tied) in embedded else 0)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,7 +193,7 @@ class Talk:
         if lines and self.room.closed:
             return False
         speakers = self.room.speakers if self.sft else self.room.speakers[:1]
-        told = dict(seed=self.seed, turn=self.turn, temperature=self.temperature)
-        show([self.room.ask(speaker, text, **told) for speaker in speakers], results)  # type: ignore[arg-type]
+        ask = partial(self.room.ask, seed=self.seed, turn=self.turn, temperature=self.temperature)
+        show([ask(speaker, text) for speaker in speakers], results)
         self.turn += 1
         return True

@@ -146,6 +146,7 @@ def _second(record: Record, graph: Graph, notes: list[str]) -> Callable[[float],
     except NotComputed:
         notes.append(f"no SFT beside it: the store {graph.store.root} does not hold it (--store DIR names another)")
         return None
+    assert isinstance(graph.store, Recorded)  # as all graphs of this module are made
     if found.digest == graph.store.digests.get(f"{graph.settings.algo.name}, seed {graph.settings.seed}"):
         return None
     return partial(_sampler, graph, graph.policy(found))

@@ -13,7 +13,6 @@ from alignlab.compare import blocks, frontiers, readings
 from alignlab.compare.conditions import Condition
 from alignlab.compare.content import listed, number
 from alignlab.compare.drift import curves, points
-from alignlab.compare.frontiers import Points
 from alignlab.compare.intervals import mean_interval
 from alignlab.compare.pools import Pool
 
@@ -23,6 +22,8 @@ NOTHING = 1e-3
 """Below this share of the farthest KL a curve begins at SFT."""
 STILL = 0.25
 """A policy that moved less than this share of what is usual has a mixture that reaches nowhere."""
+Points = tuple[list[float], list[float]]
+"""KL and gain of each point of a curve."""
 Curves = Mapping[str, Mapping[int, Points]]
 
 

@@ -82,7 +82,7 @@ def control(rows: Sequence[Condition], primary: str) -> dict[str, Any] | None:
     if not runs:
         return None
     names = _names(run.sft for run in runs.values())
-    metrics = {name: over(runs, lambda run, name=name: run.sft.get(name)) for name in names}  # type: ignore[misc]
+    metrics = {name: over(runs, _sft(name)) for name in names}
     zero = {seed: 0.0 for seed in runs}
     return {
         "id": SFT,
@@ -140,9 +140,17 @@ def _names(mappings: Iterable[Mapping[str, Any] | None]) -> list[str]:
 def _metrics(runs: Mapping[int, Run]) -> dict[str, Any]:
     found = {}
     for name in _names(run.metrics for run in runs.values()):
-        found[name] = over(runs, lambda run, name=name: run.metrics.get(name))  # type: ignore[misc]
-        found[name]["sft"] = over(runs, lambda run, name=name: run.sft.get(name))["mean"]  # type: ignore[misc]
+        found[name] = over(runs, _metric(name))
+        found[name]["sft"] = over(runs, _sft(name))["mean"]
     return found
+
+
+def _metric(name: str) -> Callable[[Run], float | None]:
+    return lambda run: run.metrics.get(name)
+
+
+def _sft(name: str) -> Callable[[Run], float | None]:
+    return lambda run: run.sft.get(name)
 
 
 def _cost(name: str) -> Callable[[Run], float | None]:

@@ -155,7 +155,7 @@ class Columns:
         with pa.memory_map(str(path)) as file:
             self._batches = pa.ipc.open_stream(file).read_all().to_batches()
         self._layout = layout
-        self._count = sum(batch.num_rows for batch in self._batches)
+        self._count: int = sum(batch.num_rows for batch in self._batches)
         self._cells: dict[int, list[Callable[[int], Any]]] = {}
 
     def __len__(self) -> int:

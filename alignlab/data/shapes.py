@@ -305,7 +305,8 @@ def _responses(row: _Values) -> Pair:
         harmful = not row.flag("is_response_0_safe"), not row.flag("is_response_1_safe")
         safety = Safety(harmful, 1 - row.which("safer_response_id", ("0", "1")))
         safety = safety.swapped if best else safety
-    return Pair(row.prompt(turns, text), *(_completion(replies[side]) for side in (best, 1 - best)), safety=safety)
+    chosen, rejected = (_completion(replies[side]) for side in (best, 1 - best))
+    return Pair(row.prompt(turns, text), chosen, rejected, safety=safety)
 
 
 def _answered(row: _Values) -> tuple[Prompt, Completion]:

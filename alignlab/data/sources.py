@@ -158,8 +158,8 @@ class StoredSource:
 
     def _distinct(self, split: Split, kind: str | None = None) -> np.ndarray:
         """Numbers of rows, one for each prompt of a split, and of one kind where that is given."""
-        rows = self._of(split)
-        rows = rows[distinct(self.table.columns.whole("prompt")[rows])]
+        every = self._of(split)
+        rows: np.ndarray = every[distinct(self.table.columns.whole("prompt")[every])]
         if kind is not None:
             rows = rows[self.table.of_kind(kind)[rows]]
         return rows

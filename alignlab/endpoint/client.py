@@ -29,7 +29,8 @@ LONGEST_WAIT = 60.0
 TOP = 20
 """Most likely first tokens asked for: the most that the protocol allows."""
 Body = dict[str, Any]
-Item, Found = TypeVar("Item"), TypeVar("Found")
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

@@ -277,7 +277,8 @@ def _curve(attacks: Sequence[Sample], ks: Sequence[int]) -> dict[int, Share]:
         return {}
     found = breach_curve(counts, known)
     low, high = (found.low or found.values), (found.high or found.values)
-    return {k: Share(*each, len(counts)) for k, *each in zip(known, found.values, low, high, strict=True)}
+    lines = zip(known, found.values, low, high, strict=True)
+    return {k: Share(value, below, above, len(counts)) for k, value, below, above in lines}
 
 
 def _pairs(samples: Sequence[Sample], sft_samples: Sequence[Sample]) -> list[tuple[Sample, Sample | None]]:

@@ -176,7 +176,8 @@ def _trained(method: Method, config: MethodConfig, world: Population, steps: int
         return found.logps, "" if found.slope < ARRIVED else "near a kink"
     named = named_objective(config) if isinstance(config, OnlinePairConfig) else None
     if method.objective:
-        named = method, config  # type: ignore[assignment]
+        assert isinstance(config, PairConfig)
+        named = method, config
     objective = PairObjective(*named) if named else None
     held = config.needs(method.needs).reference is not Reference.NONE or method.needs.data is not Data.PROMPTS
     state = "reference moves" if getattr(config, "reference_every", 0) else "" if held else "nothing holds it"

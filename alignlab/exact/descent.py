@@ -104,6 +104,8 @@ class _Step:
     """Damped steps against one gradient."""
 
     def __init__(self, gradient: Tensor, curvature: Tensor) -> None:
+        eigenvalues: Tensor
+        self.basis: Tensor
         eigenvalues, self.basis = torch.linalg.eigh(curvature)
         self.size = eigenvalues.abs()
         self.unit = self.size.amax(-1).clamp_min(1e-9)
@@ -144,7 +146,7 @@ def _small_steps(loss: Loss, start: Tensor) -> Found:
     def closure() -> Tensor:
         logits.grad = None
         total = loss.value(logits.log_softmax(-1), rows).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     adam = torch.optim.Adam([logits], betas=(0.9, 0.99))
@@ -160,7 +162,7 @@ def _small_steps(loss: Loss, start: Tensor) -> Found:
         tolerance_grad=FLAT,
         tolerance_change=1e-15,
         line_search_fn="strong_wolfe",
-    ).step(closure)  # type: ignore[no-untyped-call]
+    ).step(closure)
     assert logits.grad is not None
     found = logits.detach()
     away = bool((_distance(found, start) >= AWAY).any())

@@ -76,7 +76,8 @@ def train(
 ) -> Tensor:
     """Train a module on samples; log-probabilities of all completions under the policy it ends with, (X, Y)."""
     seeds = Seeds(seed)
-    policy, engine = Policy(TableModel()), _engine
+    table, engine = TableModel(), _engine
+    policy = Policy(table)
     parts = Parts(
         method=method.name,
         model=policy,
@@ -97,7 +98,7 @@ def train(
     size = BATCH // config.group_size if isinstance(config, OnlineConfig) else BATCH
     fit(module, [draw(step, size) for step in range(steps)])
     with torch.no_grad():
-        return exact.sequence_logps(policy.model.table.detach())
+        return exact.sequence_logps(table.table.detach())
 
 
 def _engine(policy: Policy, *, temperature: float = 1.0) -> TransformersEngine:
@@ -116,7 +117,8 @@ class _Draw:
         """One batch of rows that this world can give."""
         prompts = torch.arange(size) % exact.PROMPTS
         if self.data is Data.PROMPTS:
-            return PromptBatch(torch.arange(size), [[x] for x in prompts.tolist()], [None] * size)  # type: ignore
+            unread: list[Any] = [None] * size  # the reward here reads token ids
+            return PromptBatch(torch.arange(size), [[x] for x in prompts.tolist()], unread)
         noise = Noise(self.seeds.of("labels", step), torch.arange(size))
         first, second = (inverse_cdf(self.world.sampling[prompts], noise.uniform(k)) for k in range(2))
         right = noise.uniform(2) < self.world.preference[prompts, first, second]

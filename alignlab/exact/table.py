@@ -23,7 +23,8 @@ class TableConfig(PretrainedConfig):
     model_type = "alignlab_table"
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(bos_token_id=None, eos_token_id=None, pad_token_id=None, **options)
+        none: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+        super().__init__(**none, **options)
         self.vocab_size, self.max_position_embeddings = exact.VOCABULARY, 1 + exact.LENGTH
 
 

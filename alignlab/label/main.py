@@ -16,7 +16,7 @@ from alignlab.errors import DataError, StoreError
 if TYPE_CHECKING:
     from alignlab.label.items import Plan
     from alignlab.label.session import Session
-    from alignlab.label.store import LabelFile
+    from alignlab.label.store import Judgement, LabelFile
 
 ABOUT = """\
 Shows completions of several methods to the same request, without saying whose
@@ -231,8 +231,8 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(labels: Sequence[object]) -> None:
+def _show(labels: Sequence[Judgement]) -> None:
     from alignlab.label.report import show
     from alignlab.tracking.console import results
 
-    show(labels, results)  # type: ignore[arg-type]
+    show(labels, results)

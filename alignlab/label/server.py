@@ -85,8 +85,9 @@ class LabelServer(ThreadingHTTPServer):
             raise RefusedError("an answer has an id, and ranks or null")
         with self.session.lock:
             elapsed = time.monotonic() - self._shown[1] if self._shown[0] == id else 0.0
-            known = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
-            self.session.answer(id, ranks, min(float(seconds), elapsed) if known else elapsed)  # type: ignore[arg-type]
+            if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0:
+                elapsed = min(float(seconds), elapsed)
+            self.session.answer(id, ranks, elapsed)
 
     def undo(self, body: Mapping[str, Any]) -> None:
         """Take the last answer back."""

@@ -73,7 +73,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError(message, "`python -m alignlab --hydra-help` explains Hydra's flags")
 
     parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign,assignment]
+    parser.error = refuse  # type: ignore[method-assign]
     options, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}", "settings are written key=value; `--hydra-help` lists flags")

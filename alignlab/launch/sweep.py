@@ -40,7 +40,8 @@ def planned(overrides: Sequence[str]) -> Sweep:
 def sweep(overrides: Sequence[str], found: Sweep) -> int:
     """Run what is missing, then compare. Returns the exit code: 1 when a job failed."""
     tell(found)
-    jobs, folder = found.jobs, found.jobs[0].folder.parent
+    folder = found.jobs[0].folder.parent
+    jobs: Sequence[Job] = found.jobs
     settings = jobs[0].settings
     if settings.tune is None:  # else the jobs are not known yet
         record.refuse_others(jobs)
