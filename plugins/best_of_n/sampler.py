@@ -69,8 +69,8 @@ def choose(first: Tensor, one: Rollouts, other: Rollouts) -> Rollouts:
     width = max(one.sequences.ids.shape[1], other.sequences.ids.shape[1])
 
     def pick(mine: Tensor, theirs: Tensor) -> Tensor:
-        one, other = (pad(each, (0, width - each.shape[1])) for each in (mine, theirs))
-        return torch.where(first[:, None], one, other)
+        left, right = (pad(each, (0, width - each.shape[1])) for each in (mine, theirs))
+        return torch.where(first[:, None], left, right)
 
     sequences = Sequences(*map(pick, one.sequences, other.sequences)).trim()
     logps = pick(one.logps, other.logps)[:, : sequences.ids.shape[1]]

@@ -26,7 +26,9 @@ class LagrangianModule(RolloutModule):
 
     config: LagrangianConfig
     log_multiplier: Tensor
+    """A scalar."""
     recent_costs: Tensor
+    """Mean costs of the last rollouts, (cost_window,)."""
     demonstrations: DemonstrationBatch | None = None
     """What is imitated in this iteration, where anything is."""
 
@@ -34,7 +36,7 @@ class LagrangianModule(RolloutModule):
         super().__init__(config, parts)
         starts = {name: name if config.value_init == "reward" else config.value_init for name in STREAMS}
         self.models = {name: parts.new_value(start) for name, start in starts.items()}
-        self.values = nn.ModuleDict(self.models)
+        self.values = nn.ModuleDict(self.models)  # the same, in checkpoints
         self.register_buffer("log_multiplier", torch.tensor(math.log(config.multiplier), dtype=torch.float64))
         self.register_buffer("recent_costs", torch.zeros(config.cost_window, dtype=torch.float64))
 
