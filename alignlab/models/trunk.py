@@ -94,7 +94,8 @@ def _last_feed_forward(model: nn.Module) -> nn.Module | None:
     part = next((found for name in FEED_FORWARD if (found := getattr(blocks[0][-1], name, None)) is not None), None)
     if not isinstance(part, nn.Module):
         return None
-    ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % model.config.vocab_size
+    config: Any = model.config
+    ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % config.vocab_size
     rows = torch.tensor([2, 5, 6, 11], device=ids.device)
     mode = model.training
     model.eval()
