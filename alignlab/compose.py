@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import config, registry
@@ -118,14 +118,14 @@ def composed(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
 
 
 def _compose(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
-    with _hydra():
+    with entered():
         cfg = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=hydra)
     OmegaConf.set_struct(cfg, True)
     return cfg
 
 
 @contextmanager
-def _hydra() -> Iterator[Hydra]:
+def entered() -> Iterator[Hydra]:
     """Hydra over the core's configuration. The innermost may be entered again: it is set up from nothing."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="alignlab"):
@@ -149,7 +149,7 @@ def jobs(overrides: Sequence[str]) -> Combinations:
 
     register()
     try:
-        with _hydra() as hydra:
+        with entered() as hydra:
             parser = OverridesParser.create(config_loader=hydra.config_loader)  # which knows what glob(*) finds
             parsed = parser.parse_overrides(overrides=list(overrides))
             named = _sweep_file(parsed)
@@ -170,16 +170,27 @@ def _sweep_file(parsed: Sequence[Override]) -> Mapping[str, str]:
     return named or {}
 
 
-def check(overrides: Sequence[str]) -> None:
-    """Compose and type one run before anything is loaded for it."""
-    settings = config.typed(composed(overrides))
+def check(overrides: Sequence[str]) -> DictConfig:
+    """Compose and type one run before anything is loaded for it: its configuration, with Hydra's own beside it."""
+    cfg = composed(overrides, hydra=True)
+    with apart(cfg) as run:
+        settings = config.typed(run)
     if settings.tune is not None:
         raise ConfigError("+tune= describes many runs", "add -m to run them, as in -m +tune=equal algo=…")
-    _refuse_idle_sweep(overrides)
-
-
-def _refuse_idle_sweep(overrides: Sequence[str]) -> None:
-    """A file of sweep parameters without -m would run one job with none of them."""
     for item in overrides:
-        if item.lstrip("+").startswith("sweep=") and _compose(overrides, hydra=True).hydra.sweeper.get("params"):
+        # A file of sweep parameters without -m would run one job with none of them.
+        if item.lstrip("+").startswith("sweep=") and cfg.hydra.sweeper.get("params"):
             raise ConfigError(f"{item} describes several jobs", "add -m to run them, as in -m " + item)
+    return cfg
+
+
+@contextmanager
+def apart(cfg: DictConfig) -> Iterator[DictConfig]:
+    """The run's configuration without Hydra's own, which is put back afterwards."""
+    with open_dict(cfg):
+        hydra = cfg.pop("hydra")
+    try:
+        yield cfg
+    finally:
+        with open_dict(cfg):
+            cfg.hydra = hydra

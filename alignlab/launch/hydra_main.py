@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import run_job
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, read_write
 
-from alignlab.compose import CONFIG_NAME, check, composed, conf_folder, register
+from alignlab.compose import CONFIG_NAME, check, composed, conf_folder, entered, register
 from alignlab.config import typed
 from alignlab.errors import ConfigError
 from alignlab.launch.jobs import Sweep
@@ -39,7 +41,9 @@ def launch(arguments: Sequence[str]) -> int:
     elif options.cfg or options.info:
         composed(overrides)
     elif not _foreign(options):
-        check(overrides)
+        checked = check(overrides)
+        if checked.hydra.mode in (None, RunMode.RUN):
+            return _alone(checked)
     return _by_hydra(arguments, overrides)
 
 
@@ -56,6 +60,28 @@ def _refuse_for_launchers(found: Sweep) -> None:
 def _other_sweeper(overrides: Sequence[str]) -> bool:
     """Whether another of Hydra's sweepers is to choose the jobs."""
     return any(item.lstrip("+").startswith("hydra/sweeper=") for item in overrides)
+
+
+def _alone(cfg: DictConfig) -> int:
+    """One run of a configuration that was checked, as `Hydra.run` does it: its entry composes it twice more."""
+    done: list[tuple[Path, int]] = []
+    callbacks = Callbacks(cfg)
+    with entered() as inside:
+        context = HydraContext(config_loader=inside.config_loader, callbacks=callbacks)
+    with read_write(cfg.hydra):
+        cfg.hydra.mode = RunMode.RUN
+    with disk_error(Path("runs")):
+        callbacks.on_run_start(config=cfg, config_name=CONFIG_NAME)
+        job = run_job(
+            lambda run: done.append(_job(run)),
+            config=cfg,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=context,
+        )
+        callbacks.on_run_end(config=cfg, config_name=CONFIG_NAME, job_return=job)
+        _ = job.return_value  # raises what the job raised
+    return done[0][1]
 
 
 def _by_hydra(arguments: Sequence[str], overrides: Sequence[str]) -> int:

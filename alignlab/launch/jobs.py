@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from alignlab import registry
-from alignlab.compose import composed, jobs
+from alignlab.compose import apart, composed, jobs
 from alignlab.config import RunConfig, check_revisions, typed
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.method import Output
@@ -173,14 +173,10 @@ def _algo(job: Sequence[str]) -> str:
 
 def typed_of(cfg: DictConfig) -> RunConfig:
     """The run's settings, without Hydra's own beside them."""
-    with open_dict(cfg):
-        hydra = cfg.pop("hydra")
-        try:
-            settings = typed(cfg)
-            check_revisions(settings)
-            return settings
-        finally:
-            cfg.hydra = hydra
+    with apart(cfg) as run:
+        settings = typed(run)
+    check_revisions(settings)
+    return settings
 
 
 def _subfolder(cfg: DictConfig, number: int) -> str:

@@ -1,6 +1,5 @@
 """What every run imports, loaded once by the process that the runs are forked from."""
 
-import alignlab.plugins.dpo.module
 import alignlab.plugins.ppo.module
 import alignlab.plugins.reward_model.module
 import alignlab.plugins.sft.module
@@ -10,6 +9,7 @@ import alignlab.__main__
 import alignlab.compose
 import alignlab.data.config
 import alignlab.launch.hydra_main
+import alignlab.modules.pairs
 import alignlab.run
 import alignlab.stages.fingerprint
 import alignlab.worlds.desk

@@ -7,6 +7,7 @@ watch it or harm it.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -202,6 +203,7 @@ class Undisturbed:
 
 
 def _context() -> Any:
+    importlib.import_module("endtoend_preload")  # which fails here: multiprocessing says nothing, and is slow
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["endtoend_preload"])
     before = os.environ.get("PYTHONPATH")
