@@ -44,8 +44,8 @@ def mixed(run: Run, at: float) -> float | None:
 
 def table(found: Known, origin: float) -> Table:
     """One line for each preset and beta."""
-    out = Table(box=SIMPLE_HEAD)
-    for head in ("", "beta", "KL", "gain trained", "gain mixed", "trained - mixed", "seeds"):
+    out = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("", "beta", "KL", "gain trained", "gain mixed", "trained above mixed", "seeds"):
         out.add_column(head, justify="left" if not head else "right")
     for name, betas in found.items():
         for beta in sorted(set(betas) - {origin}, reverse=True):
