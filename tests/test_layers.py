@@ -35,6 +35,7 @@ LAYERS = (
         "exact.settings",
         "judges.config",
         "models.config",
+        "models.size",
         "numerics",
         "promptsets.config",
         "promptsets.known",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -22,6 +23,7 @@ from alignlab.launch.board import SweepBoard
 from alignlab.launch.jobs import Job, Sweep, address, digest, expand, tell
 from alignlab.launch.pool import Pool, Watch
 from alignlab.launch.tune import Tuning, announce
+from alignlab.models.size import SMALL, parameters_in
 from alignlab.stages.files import disk_error
 from alignlab.stages.key import canonical, dumps
 from alignlab.stages.lock import attempted
@@ -120,7 +122,15 @@ def _share(settings: RunConfig) -> int:
     """Jobs like this one that the machine holds at once."""
     accelerator, devices = settings.trainer.accelerator, settings.trainer.devices
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and _sees_gpu())
-    return cores() if settings.model.kind == "tiny" and not on_gpu and devices == 1 else 1
+    return cores() if _small(settings.model) and not on_gpu and devices == 1 else 1
+
+
+def _small(model: Any) -> bool:
+    """Whether a model trains on one thread; one that has yet to come from the hub is taken for large."""
+    if model.kind == "tiny":
+        return True
+    count = parameters_in(Path(model.path).expanduser())
+    return count is not None and count <= SMALL
 
 
 def cores() -> int:

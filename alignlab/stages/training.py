@@ -30,6 +30,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from alignlab.config import TrainerConfig
 from alignlab.errors import TrainingError
+from alignlab.models.size import SMALL
 from alignlab.modules.pace import Pace
 from alignlab.seeding import Seeds
 from alignlab.stages.files import durable_rename
@@ -43,8 +44,6 @@ LAST = "last.ckpt"
 STOPS = (signal.SIGINT, signal.SIGTERM)
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a process that was asked to end, as shells report it."""
-SMALL = 5_000_000
-"""Models up to this many parameters run fastest on one CPU thread."""
 
 
 @dataclass(frozen=True)

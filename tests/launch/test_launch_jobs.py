@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.launch.jobs import address
 from alignlab.launch.sweep import planned, workers
+from alignlab.models.size import parameters_in
 
 
 def names(*overrides: str) -> list[tuple[str, int]]:
@@ -109,6 +112,22 @@ def test_small_models_take_a_core_each_and_others_the_machine(monkeypatch: pytes
     jobs[0].settings.workers, jobs[7].settings.trainer.accelerator = 0, "auto"
     monkeypatch.setattr("alignlab.launch.sweep._sees_gpu", lambda: True)
     assert workers(jobs) == 1
+
+
+def test_a_model_of_ones_own_may_be_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alignlab.launch.sweep.cores", lambda: 8)
+    monkeypatch.setattr("alignlab.launch.sweep._sees_gpu", lambda: False)
+    (tmp_path / "config.json").write_text("{}")
+    jobs = planned(["algo=dpo", "seed=0,1", "model=hf", f"model.path={tmp_path}"]).jobs
+    assert workers(jobs) == 1, "no weights, no size"
+    save_file({"a": torch.zeros(1000, 2000), "b": torch.zeros(7)}, tmp_path / "model-1.safetensors")
+    save_file({"c": torch.zeros(3000, 999, dtype=torch.bfloat16)}, tmp_path / "model-2.safetensors", {"format": "pt"})
+    assert parameters_in(tmp_path) == 4_997_007
+    assert workers(jobs) == 2
+    save_file({"d": torch.zeros(3000)}, tmp_path / "model-3.safetensors")
+    assert workers(jobs) == 1
+    (tmp_path / "model-3.safetensors").write_bytes(b"no header")
+    assert parameters_in(tmp_path) is None
 
 
 def test_jobs_that_would_share_a_folder_are_refused() -> None:
