@@ -162,7 +162,7 @@ def test_sweep_runs_every_combination_and_compares(
     assert len({job.group for job in ran}) == 1
     told = capsys.readouterr()
     assert "8 jobs; " in told.err
-    assert "8/8  dpo seed 1  done" in told.err
+    assert "8/8  dpo beta=0.3 seed 1  done" in told.err
     for label in ("ppo beta=0.1", "ppo beta=0.3", "dpo beta=0.1", "dpo beta=0.3"):
         assert label in told.out
     (folder,) = (elsewhere / "runs" / "sweeps").iterdir()

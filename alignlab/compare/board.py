@@ -26,6 +26,7 @@ from alignlab.compare.content import (
     rows,
     seeds,
     shown,
+    text,
 )
 
 Row = Mapping[str, Any]
@@ -108,7 +109,7 @@ def board(content: Content) -> Board:
             [cell(row, each) for each in metrics],
             len(listed(row, "flags")),
             seeds(row),
-            known.get(row.get("id"), ""),
+            known.get(text(row.get("id")), ""),
         )
         for row in ordered(content)
     ]

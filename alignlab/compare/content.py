@@ -221,17 +221,19 @@ def ordered(content: Content) -> list[Mapping[str, Any]]:
     sign = -1.0 if best.better < 0 else 1.0
 
     def place(row: Mapping[str, Any]) -> tuple[bool, int, float]:
-        value, pool = mean(row, best.key), known.get(row.get("id"))
+        value, pool = mean(row, best.key), known.get(text(row.get("id")))
         group = len(groups) if pool is None else groups.index(pool)
         return bool(row.get("control")), group, math.inf if value is None else -sign * value
 
     return sorted(rows(content), key=place)
 
 
-def pools(content: Content) -> dict[Any, str]:
+def pools(content: Content) -> dict[str, str]:
     """What its rivals have in common with it, by row; {} where all rows are ranked against each other."""
     found = listed(content, "pools")
-    return {row: text(pool.get("label")) for pool in found for row in pool.get("ids") or ()} if len(found) > 1 else {}
+    if len(found) < 2:
+        return {}
+    return {text(row): text(pool.get("label")) for pool in found for row in pool.get("ids") or ()}
 
 
 def request_of(example: Content) -> Any:

@@ -125,8 +125,8 @@ def _fit(known: Sequence[tuple[int, float, float]]) -> dict[str, Any] | None:
     peak, low, high = (_within(each, farthest) for each in (fit.peak, *fit.peak_interval))
     if peak is None:
         sentence = "It does not turn within reach of these runs."
-    elif peak < float(kl.min()):
-        sentence = f"It falls already from the least KL on that was reached, {float(kl.min()):.1f} nats."
+    elif high is not None and high < float(kl.min()):
+        sentence = f"It falls already from the least KL on that was reached, {float(kl.min()):.2g} nats."
     elif fit.inside:
         sentence = f"It peaks near a KL of {peak:.1f} nats and falls beyond."
     else:

@@ -78,6 +78,7 @@ def page(content: Content) -> str:
         meanings=_meanings(safe, {head.key: (head.label, head.meaning) for head in found.columns}),
         matched=_matched(safe),
         conditions=_conditions(safe),
+        averaged=_averaged(safe),
         stepwise=_stepwise(safe),
         posture=posture_board.table(safe),
         numbers={text(row.get("id")): place for place, row in enumerate(rows(safe))},
@@ -221,7 +222,10 @@ def _meanings(content: Content, columns: Mapping[str, tuple[str, str]]) -> list[
         "frontier": [("√KL axis", ROOT), ("best of n", BEST_OF), ("fitted curve", FITTED)],
         "matched": [("at matched KL", MATCHED)],
         "breach_at": [("breach@k", BREACH_AT)],
-        "conditions": [("interquartile mean", MIDDLE), ("how often one gains more", IMPROVEMENT)],
+        "conditions": [
+            *([("interquartile mean", MIDDLE)] if _averaged(content) else []),
+            ("how often one gains more", IMPROVEMENT),
+        ],
         "tuning": [("expected best of k", EXPECTED)],
     }
     for key, lines in optional.items():
@@ -267,10 +271,18 @@ def _conditions(content: Content) -> list[tuple[str, list[tuple[str, str]]]]:
     best, found = primary(content), mapping(content, "worlds")
     lines = []
     for each in listed(found, "rows"):
-        over_all = [_interval(mapping(each, "iqm"), best)] if found.get("profiles") else []
-        gains = [(shown(number(gain), best, True), "") for gain in each.get("gains") or ()]
+        over_all = [_interval(mapping(each, "iqm"), best)] if _averaged(content) else []
+        gains = [
+            (shown(number(gain), best, True), "")
+            for gain in each.get("gains") or [None] * len(found.get("worlds") or ())
+        ]
         lines.append((text(each.get("label")), [*over_all, *gains]))
     return lines
+
+
+def _averaged(content: Content) -> bool:
+    """Whether gains of all conditions have one unit, and so a mean."""
+    return any(mapping(each, "iqm") for each in listed(mapping(content, "worlds"), "rows"))
 
 
 def _interval(cell: Mapping[str, Any], best: Metric) -> tuple[str, str]:

@@ -34,10 +34,12 @@ from alignlab.compare.content import (
     number,
     one_line,
     ordered,
+    pools,
     primary,
     rows,
     seeds,
     shown,
+    text,
 )
 
 Row = Mapping[str, Any]
@@ -67,7 +69,7 @@ class Column(NamedTuple):
 
 
 def leaderboard_csv(content: Content) -> str:
-    """Every figure of every row with its interval, unrounded, best first; an unknown one is blank.
+    """Every figure of every row with its interval, unrounded, best first inside each pool; an unknown one is blank.
 
     A text that a spreadsheet would run as a formula is quoted by an apostrophe.
     """
@@ -75,14 +77,17 @@ def leaderboard_csv(content: Content) -> str:
     keys = [each.key for each in METRICS] + sorted(_others(found))
     keys = [key for key in ("gain", *keys) if any(figure(row, key) for row in found)]
     costs = [each.key for each in COSTS if any(mean(row, each.key) is not None for row in found)]
-    names = ["id", "label", "name", "method", "tiers", "rank_low", "rank_high"]
+    known = pools(content)
+    names = ["id", "label", "name", "method", *(["pool"] if known else []), "tiers", "rank_low", "rank_high"]
     names += [f"{key}{end}" for key in keys for end in ("", "_low", "_high")] + costs
     names += ["seeds", "done", "failed", "invalid", "flags"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for row in found:
-        writer.writerow([*_who(row), *_values(row, keys), *(_bare(mean(row, key)) for key in costs), *_counts(row)])
+        writer.writerow(
+            [*_who(row, known), *_values(row, keys), *(_bare(mean(row, key)) for key in costs), *_counts(row)]
+        )
     return out.getvalue()
 
 
@@ -210,6 +215,7 @@ def _caption(content: Content) -> str:
     )
     words = f"95 % intervals over {several} seeds, the unit of replication. "
     words += "Methods that share a letter cannot be told apart. "
+    words += "Rows of one pool after the other: they are not ranked across. " if pools(content) else ""
     return f"{words}win%: wins over SFT. breach%: harmful requests answered; over%: look-alike ones refused."
 
 
@@ -235,9 +241,10 @@ def _others(found: Sequence[Row]) -> set[str]:
     return {key for row in found for key in mapping(row, "metrics")} - {each.key for each in METRICS}
 
 
-def _who(row: Row) -> list[str]:
+def _who(row: Row, pool: Mapping[str, str]) -> list[str]:
     rank = mapping(row, "rank")
     named = [_inert(row.get(key)) for key in ("id", "label", "name", "method")]
+    named += [_inert(pool.get(text(row.get("id"))))] if pool else []
     return [*named, "".join(map(str, row.get("tiers") or ())), _bare(rank.get("low")), _bare(rank.get("high"))]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,6 +41,8 @@ def launch(arguments: Sequence[str]) -> int:
         announce_jobs(overrides, found)
     elif options.cfg or options.info:
         composed(overrides)
+    elif options.resolve or options.package:
+        raise ConfigError("--resolve and --package say how a configuration is printed", "add --cfg job")
     elif not _foreign(options):
         checked = check(overrides)
         if checked.hydra.mode in (None, RunMode.RUN):
@@ -65,12 +68,12 @@ def _other_sweeper(overrides: Sequence[str]) -> bool:
 def _alone(cfg: DictConfig) -> int:
     """One run of a configuration that was checked, as `Hydra.run` does it: its entry composes it twice more."""
     done: list[tuple[Path, int]] = []
-    callbacks = Callbacks(cfg)
-    with entered() as inside:
-        context = HydraContext(config_loader=inside.config_loader, callbacks=callbacks)
     with read_write(cfg.hydra):
         cfg.hydra.mode = RunMode.RUN
-    with disk_error(Path("runs")):
+    with _told_as_ours():
+        callbacks = Callbacks(cfg)
+        with entered() as inside:
+            context = HydraContext(config_loader=inside.config_loader, callbacks=callbacks)
         callbacks.on_run_start(config=cfg, config_name=CONFIG_NAME)
         job = run_job(
             lambda run: done.append(_job(run)),
@@ -118,15 +121,23 @@ def _hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> int:
     sys.argv = [before[0], *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else it prints its own short traceback of a full disk too
     try:
-        with disk_error(Path("runs")):
+        with _told_as_ours():
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=CONFIG_NAME)(task)()
-    except HydraException as error:
-        raise ConfigError(str(error).splitlines()[0], "`python -m alignlab --hydra-help` explains Hydra") from error
     except SystemExit as end:
         return int(end.code or 0)
     finally:
         sys.argv = before
     return 0
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """What Hydra refuses, and a full disk, as errors with a remedy."""
+    try:
+        with disk_error(Path("runs")):
+            yield
+    except HydraException as error:
+        raise ConfigError(str(error).splitlines()[0], "`python -m alignlab --hydra-help` explains Hydra") from error
 
 
 def _job(cfg: DictConfig) -> tuple[Path, int]:

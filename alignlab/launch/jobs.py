@@ -140,14 +140,17 @@ def expand(overrides: Sequence[str], place: Callable[[DictConfig, Sequence[RunCo
     first = compose(next(iter(found.values()))[0])
     launcher = str(first.hydra.runtime.choices["hydra/launcher"])
     folder = place(first, [settings for _, settings in found.values()])
-    common = set.intersection(*(set(job) for job, _ in found.values())) | {GROUP, *SEEDS}
+    values: dict[str, set[str]] = {}
+    for item in {item for job, _ in found.values() for item in job}:
+        values.setdefault(key_of(item), set()).add(item)
+    swept = {key for key, items in values.items() if len(items) > 1} - {GROUP, *SEEDS}
     placed = tuple(
         Job(
             number,
             job,
             settings,
             folder / _subfolder(compose(job), number),
-            tuple(item for item in job if item not in common and key_of(item) not in common),
+            tuple(item.lstrip("+") for item in job if key_of(item) in swept),
         )
         for number, (job, settings) in enumerate(found.values())
     )

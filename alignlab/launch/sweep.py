@@ -111,7 +111,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, group: str) -> list[Job]:
 def workers(jobs: Sequence[Job]) -> int:
     """How many jobs at once: as asked, else one a core if all have small models on a CPU, else one.
 
-    A model of one's own takes every core it can get, and a GPU is not shared unasked.
+    A larger model takes every core it can get, and a GPU is not shared unasked.
     """
     asked = jobs[0].settings.workers
     wanted = asked or min(_share(job.settings) for job in jobs)
@@ -122,14 +122,15 @@ def _share(settings: RunConfig) -> int:
     """Jobs like this one that the machine holds at once."""
     accelerator, devices = settings.trainer.accelerator, settings.trainer.devices
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and _sees_gpu())
-    return cores() if _small(settings.model) and not on_gpu and devices == 1 else 1
+    threads = max(1, settings.trainer.threads)
+    return max(1, cores() // threads) if _small(settings.model) and not on_gpu and devices == 1 else 1
 
 
 def _small(model: Any) -> bool:
     """Whether a model trains on one thread; one that has yet to come from the hub is taken for large."""
     if model.kind == "tiny":
         return True
-    count = parameters_in(Path(model.path).expanduser())
+    count = parameters_in(Path(os.path.expanduser(model.path)))
     return count is not None and count <= SMALL
 
 

@@ -32,6 +32,9 @@ from alignlab.models.policy import Policy
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
+ALIGNED = 64
+"""Bytes at whose multiples torch puts what it allocates."""
+
 
 def settled(model: PreTrainedModel) -> PreTrainedModel:
     """The model such that two forward passes over the same rows agree bit for bit, here and after storing.
@@ -41,7 +44,8 @@ def settled(model: PreTrainedModel) -> PreTrainedModel:
     the mapped file, where they begin wherever its header ends: the last bits of small products depend on that.
     """
     for weights in (*model.parameters(), *model.buffers()):
-        weights.data = weights.data.clone()
+        if weights.data_ptr() % ALIGNED:
+            weights.data = weights.data.clone()
     for module in model.modules():
         if isinstance(module, _DropoutNd):
             module.p = 0.0

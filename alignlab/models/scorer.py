@@ -51,10 +51,6 @@ class Scorer(nn.Module):
         """Record the affine map from head output to score."""
         self.model.config.score_shift, self.model.config.score_scale = float(shift), float(scale)
 
-    def token_values(self, sequences: Sequences) -> Tensor:
-        """Head output after every token, (B, T), 0 on padding. Entry t has seen tokens 0 to t."""
-        return self._values(sequences, sequences.attention)
-
     def forward(self, sequences: Sequences) -> Tensor:
         """Score of each row, read at its last completion token, shifted and scaled: (B,)."""
         last = torch.zeros_like(sequences.completion).scatter_(-1, last_index(sequences.completion)[:, None], True)

@@ -54,7 +54,9 @@ class Trunk:
     @contextmanager
     def _only(self, index: Tensor, positions: int) -> Iterator[None]:
         """Run the last feed-forward part at these flattened positions alone; elsewhere it adds nothing."""
-        if self.last is None or len(index) > WORTH * positions:
+        # What is computed again in the backward pass is so without the hooks.
+        again = torch.is_grad_enabled() and getattr(self.model, "is_gradient_checkpointing", False)
+        if self.last is None or again or len(index) > WORTH * positions:
             yield
             return
         # Completions that start together read the same state of their prompt, which then runs once.
@@ -92,9 +94,10 @@ def _last_feed_forward(model: nn.Module) -> nn.Module | None:
     if len(blocks) != 1:
         return None
     part = next((found for name in FEED_FORWARD if (found := getattr(blocks[0][-1], name, None)) is not None), None)
-    if not isinstance(part, nn.Module):
+    if not isinstance(part, nn.Module) or any(part is other for block in blocks[0][:-1] for other in block.modules()):
         return None
     config: Any = model.config
+    config = config.get_text_config()
     ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % config.vocab_size
     rows = torch.tensor([2, 5, 6, 11], device=ids.device)
     mode = model.training

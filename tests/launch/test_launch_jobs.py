@@ -30,6 +30,7 @@ def test_every_combination_once_in_the_order_typed() -> None:
 def test_jobs_are_named_by_what_they_differ_in() -> None:
     found = planned(["algo=dpo,ipo", "seed=0,1", "algo.beta=0.1,0.3", "data.flip=0.2", "algo.lr=1e-4"])
     assert [job.name for job in found.jobs[:3]] == ["dpo beta=0.1 seed 0", "dpo beta=0.3 seed 0", "dpo beta=0.1 seed 1"]
+    assert [job.name for job in planned(["algo=ppo,dpo", "algo.steps=5"]).jobs] == ["ppo seed 0", "dpo seed 0"]
     assert [job.name for job in planned(["algo=dpo", "data.flip=0,0.2"]).jobs] == [
         "dpo data.flip=0 seed 0",
         "dpo data.flip=0.2 seed 0",

@@ -72,7 +72,7 @@ def test_amount_and_content_of_padding_change_nothing() -> None:
 
 def test_left_padding_is_refused_rather_than_read_as_text() -> None:
     judge = scorer()
-    for read in (judge, judge.state_values, judge.token_values):
+    for read in (judge, judge.state_values):
         with pytest.raises(DataError, match="a row begins with padding, which models read as text"):
             read(left_padded(pad(ROWS, END)))
 

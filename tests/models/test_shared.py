@@ -90,7 +90,7 @@ def test_a_scorer_gives_the_scores_of_separate_rows() -> None:
     found = []
     for apart in ("", "because"):
         scorer.trunk.apart = apart
-        values = scorer.token_values(sequences)
+        values = scorer._values(sequences, sequences.attention)
         found.append([scorer(sequences), values[sequences.attention], scorer.state_values(sequences)])
     for together, separate in zip(*found, strict=True):
         torch.testing.assert_close(together, separate, rtol=1e-10, atol=1e-10)

@@ -78,7 +78,7 @@ def test_only_what_is_read_runs() -> None:
     for call, count in (
         (scorer, sequences.rows),
         (scorer.state_values, seen),
-        (scorer.token_values, None),
+        (lambda given: scorer._values(given, given.attention), None),
     ):
         _, ran = tokens_seen(scorer.trunk.last, lambda call=call: call(sequences))
         assert ran == count or (count is None and ran > seen)
@@ -92,12 +92,36 @@ def _prompts(sequences) -> list[list[int]]:
 def test_scores_and_values_are_those_of_all_positions() -> None:
     torch.manual_seed(0)
     scorer, sequences = classifier(), groups(3, [2, 1, 3])
-    values = scorer.token_values(sequences)
+    values = scorer._values(sequences, sequences.attention)
     last = sequences.attention.sum(-1) - 1
     torch.testing.assert_close(scorer(sequences), values.gather(-1, last[:, None])[:, 0], rtol=1e-10, atol=1e-10)
     before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], -1) * sequences.completion
     torch.testing.assert_close(scorer.state_values(sequences), before, rtol=1e-10, atol=1e-10)
     assert bool((values[~sequences.attention] == 0).all())
+
+
+def test_what_is_computed_again_runs_whole() -> None:
+    """Blocks run again in the backward pass, when the hooks are gone."""
+    torch.manual_seed(0)
+    policy, sequences = Policy(llama()), groups(2, [2, 2, 2])
+    policy.train()
+    found = []
+    for again in (False, True):
+        policy.zero_grad()
+        if again:
+            policy.model.gradient_checkpointing_enable()
+        policy(sequences).logps.sum().backward()
+        found.append([each.grad.clone() for each in policy.parameters()])
+    for kept, computed in zip(*found, strict=True):
+        torch.testing.assert_close(computed, kept, rtol=1e-4, atol=1e-6)
+
+
+def test_a_part_that_an_earlier_block_shares_runs_whole() -> None:
+    model = llama()
+    model.model.layers[0].mlp = model.model.layers[1].mlp
+    for each in model.parameters():
+        each.data.mul_(1e-3)  # so small that no figure shows it
+    assert Trunk(model).last is None
 
 
 def test_hooks_are_gone_afterwards_and_after_a_failure() -> None:

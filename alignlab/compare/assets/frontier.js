@@ -24,7 +24,7 @@ function drawFrontier(host) {
   const chart = h('div');
   const draw = width => {
     const drawn = (target === 'both' ? both : [target]).map(key => panel(width, key, target === 'both' ? 320 : undefined));
-    return [legend(drawn[0].found), ...drawn.map(each => each.svg)];
+    return [legend([...new Set(drawn.flatMap(each => each.found))]), ...drawn.map(each => each.svg)];
   };
   const panel = (width, target, height) => {
     const metric = targetMetric(target), seen = points.filter(point => isNumber(point[target]));
