@@ -24,7 +24,7 @@ from alignlab.data.schema import Prompt
 from alignlab.data.tokens import DemonstrationTokens, LabelTokens, PairTokens, PromptTokens
 from alignlab.method import Data
 from alignlab.models.frozen import Frozen
-from alignlab.models.load import without_dropout
+from alignlab.models.load import settled
 from alignlab.models.parts import Parts
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import stored_scorer
@@ -92,7 +92,7 @@ def run(contender: str, task: str, shape: Shape, folder: Path, turns: Turns) -> 
 
 
 def policy_of(folder: Path) -> Policy:
-    return Policy(without_dropout(LlamaForCausalLM.from_pretrained(folder / "policy")))
+    return Policy(settled(LlamaForCausalLM.from_pretrained(folder / "policy")))
 
 
 def watch(module: Any, turns: Turns) -> None:
