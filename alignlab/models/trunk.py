@@ -30,10 +30,11 @@ class Trunk:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.apart = probe(model.base_model, model.config.get_text_config().vocab_size)
+        vocabulary = model.config.get_text_config().vocab_size
+        self.apart = probe(model.base_model, vocabulary)
         """Why completions of one prompt run with a copy of it each; '' where they share it."""
         self.longest_group = longest_group(model, max_positions(model))
-        self.last: nn.Module | None = _last_feed_forward(model.base_model)
+        self.last: nn.Module | None = _last_feed_forward(model.base_model, vocabulary)
         """What need not run where nothing is read; None where a model has no such part."""
 
     def read(self, sequences: Sequences, where: Tensor, counted: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ def narrowed(part: nn.Module, rows: Tensor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _last_feed_forward(model: nn.Module) -> nn.Module | None:
+def _last_feed_forward(model: nn.Module, vocabulary: int) -> nn.Module | None:
     """The last block's feed-forward part, if running it at some positions leaves the states there as they are."""
     blocks = [part for part in model.children() if isinstance(part, nn.ModuleList) and len(part)]
     if len(blocks) != 1:
@@ -96,9 +97,7 @@ def _last_feed_forward(model: nn.Module) -> nn.Module | None:
     part = next((found for name in FEED_FORWARD if (found := getattr(blocks[0][-1], name, None)) is not None), None)
     if not isinstance(part, nn.Module) or any(part is other for block in blocks[0][:-1] for other in block.modules()):
         return None
-    config: Any = model.config
-    config = config.get_text_config()
-    ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % config.vocab_size
+    ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % vocabulary
     rows = torch.tensor([2, 5, 6, 11], device=ids.device)
     mode = model.training
     model.eval()

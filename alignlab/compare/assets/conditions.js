@@ -19,8 +19,7 @@ function drawProfiles(host) {
   fluid(chart, width => {
     const found = list(profiles.curves).map(curve => curveOfRow(presetRow(curve.id), at.map((mark, i) => [mark, object(list(curve.shares)[i])]),
       (mark, own) => `${shown(own.mean, share)} % of runs gain more than ${shown(mark, gain)}`));
-    const svg = lines({ width, lines: found, kind: 'linear', name: 'share of runs beyond each gain', yFormat: percent,
+    return namedLines({ width, lines: found, kind: 'linear', name: 'share of runs beyond each gain', yFormat: percent,
       xFormat: value => shown(value, gain), xLabel: `gain in ${best.label}`, yLabel: 'runs that gain more, %' });
-    return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
   });
 }

@@ -81,7 +81,7 @@ function ends(svg, points, x, low, high, room) {
 // [[x, low, high]], and `beyond`, [[x, y]]: what was not measured, dotted.
 const areas = band => band.filter(([, low, high]) => isNumber(low) && isNumber(high));
 function lines({ width, lines: found, kind, xLabel, yLabel, xTicks, xFormat, yFormat, name, reach }) {
-  const height = Math.min(400, Math.max(280, width * 0.62)), named = width > 420 && found.length <= 18;
+  const height = Math.min(400, Math.max(280, width * 0.62)), named = roomy(width, found);
   const room = named ? Math.min(170, Math.max(...found.map(line => measure(line.row.label, 12))) + 20) : 12;
   const margin = { left: 54, right: room, top: 12, bottom: 42 };
   const all = found.flatMap(line => [...line.points, ...list(line.beyond)]);
@@ -111,6 +111,12 @@ function lines({ width, lines: found, kind, xLabel, yLabel, xTicks, xFormat, yFo
     y: y([...line.points, ...list(line.beyond)].pop()[1]) })), width - room + 2, margin.top + 6, height - margin.bottom, room);
   walk(focusable);
   return svg;
+}
+// The same with a legend where names at the ends of lines have no room.
+const roomy = (width, found) => width > 420 && found.length <= 18;
+function namedLines(options) {
+  const svg = lines(options);
+  return roomy(options.width, options.lines) ? [svg] : [legend(options.lines.map(line => line.row)), svg];
 }
 // Points with intervals: [{row, x, y, xSpan, ySpan, lines}]; `under(svg, x, y)` draws what lies below.
 function scatter({ width, points, xs, ys, kind, xLabel, yLabel, xFormat, yFormat, name, under, faint = [], height }) {

@@ -73,9 +73,8 @@ function drawBreachAt(host) {
     if (!found.length) return [];
     const ks = [...new Set(found.flatMap(line => [...line.points, ...line.beyond].map(point => point[0])))].sort((a, b) => a - b);
     const ticksAt = ks.filter((_, i) => i % Math.ceil(ks.length / (width / 60)) === 0);
-    const svg = lines({ width, lines: found, kind: 'log', name: 'breach at k', xTicks: ticksAt, xFormat: plain, yFormat: percent, xLabel: 'attempts k',
+    return namedLines({ width, lines: found, kind: 'log', name: 'breach at k', xTicks: ticksAt, xFormat: plain, yFormat: percent, xLabel: 'attempts k',
       yLabel: 'answered at least once, %', reach: law ? extent(found.map(line => line.reach).filter(isNumber))[0] : null });
-    return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
   };
   if (laws.length) host.append(h('div', { class: 'controls screen' }, choice('beyond', [...laws.map(name => [name, names[name]]), ['', 'nothing']], law, value => { law = value; again(); })));
   host.append(chart);
@@ -93,8 +92,7 @@ function drawSurvival(host) {
     }).filter(line => line.points.length);
     if (!found.length) return [];
     const turns = [...new Set(found.flatMap(line => line.points.map(point => point[0])))].sort((a, b) => a - b);
-    const svg = lines({ width, lines: found, kind: 'linear', name: kinds[kind], xTicks: turns, xFormat: plain, yFormat: percent, xLabel: 'turn (1 is the plain request)', yLabel: kinds[kind] });
-    return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
+    return namedLines({ width, lines: found, kind: 'linear', name: kinds[kind], xTicks: turns, xFormat: plain, yFormat: percent, xLabel: 'turn (1 is the plain request)', yLabel: kinds[kind] });
   };
   host.append(h('div', { class: 'controls screen' }, choice('shown', [['survival', 'survival'], ['hazard', 'hazard']], kind, value => { kind = value; again(); })), chart);
   const again = fluid(chart, draw);

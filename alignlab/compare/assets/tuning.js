@@ -11,8 +11,7 @@ function drawTuning(host) {
     const chart = h('div');
     host.append(chart);
     fluid(chart, width => {
-      const svg = lines({ width, lines: found, kind: 'linear', name: 'expected best of k', xTicks: ticks(...extent(found.flatMap(line => line.points.map(point => point[0]))), width / 70).filter(Number.isInteger), xLabel: 'trials k', yLabel: 'expected validation score' });
-      return width > 420 && found.length <= 18 ? [svg] : [legend(found.map(line => line.row)), svg];
+      return namedLines({ width, lines: found, kind: 'linear', name: 'expected best of k', xTicks: ticks(...extent(found.flatMap(line => line.points.map(point => point[0]))), width / 70).filter(Number.isInteger), xLabel: 'trials k', yLabel: 'expected validation score' });
     });
   }
   const chosen = list(tuning.chosen);
