@@ -36,6 +36,8 @@ class Trunk:
         self.longest_group = longest_group(model, max_positions(model))
         self.last: nn.Module | None = _last_feed_forward(model.base_model, vocabulary)
         """What need not run where nothing is read; None where a model has no such part."""
+        self.recomputing = [part for part in model.modules() if hasattr(part, "gradient_checkpointing")]
+        """What may compute its states again in the backward pass; each says by that attribute whether it does."""
 
     def read(self, sequences: Sequences, where: Tensor, counted: Tensor) -> Tensor:
         """States after the tokens at `where`, a (B, T) bool mask of real tokens, row by row: (N, H).
@@ -56,7 +58,7 @@ class Trunk:
     def _only(self, index: Tensor, positions: int) -> Iterator[None]:
         """Run the last feed-forward part at these flattened positions alone; elsewhere it adds nothing."""
         # What is computed again in the backward pass is so without the hooks.
-        again = torch.is_grad_enabled() and getattr(self.model, "is_gradient_checkpointing", False)
+        again = torch.is_grad_enabled() and any(part.gradient_checkpointing for part in self.recomputing)
         if self.last is None or again or len(index) > WORTH * positions:
             yield
             return
