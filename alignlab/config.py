@@ -78,6 +78,9 @@ class TrainerConfig:
     micro_batch_size: int = param(
         0, "Rows in one forward pass; 0 takes as many of similar length as 16,384 tokens hold.", low=0
     )
+    gradient_checkpointing: bool = param(
+        False, "Compute activations again in the backward pass: a third more time for a fraction of the memory."
+    )
     log_every: int = param(10, "Updates between logged rows, where an update takes less than a rollout.", low=1)
     checkpoint_seconds: float = param(20.0, "Time between checkpoints a killed run continues from.", low=0)
     snapshots: int = param(4, "Policies kept on the way for `keep=best`.", low=1)

@@ -76,6 +76,8 @@ class _CachedModel:
         accepted = inspect.signature(inner.forward).parameters
         self.has_positions = "position_ids" in accepted
         self.options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        # transformers 5.24 renamed it for its own models; code that comes with a model may have the old name for long.
+        self.cache_name = "cache" if "cache" in accepted else "past_key_values"
         self.attention: Tensor
         self.position: Tensor
         self.cache: Any
@@ -99,11 +101,9 @@ class _CachedModel:
         self.cache.reorder_cache(rows)  # selects along the batch, repeats and omissions included
 
     def _forward(self, ids: Tensor, positions: Tensor, cache: Cache | None) -> Tensor:
-        options = self.options | ({"position_ids": positions} if self.has_positions else {})
-        output = self.model(
-            input_ids=ids, attention_mask=self.attention, past_key_values=cache, use_cache=True, **options
-        )
-        self.cache = getattr(output, "past_key_values", None)
+        options = self.options | {self.cache_name: cache} | ({"position_ids": positions} if self.has_positions else {})
+        output = self.model(input_ids=ids, attention_mask=self.attention, use_cache=True, **options)
+        self.cache = getattr(output, self.cache_name, None)
         if not isinstance(self.cache, Cache):
             raise ModelError(
                 f"{type(self.model).__name__} returns no key-value cache, so completions cannot be sampled from it",

@@ -87,6 +87,7 @@ class Trained:
             "seeds": self.seeds.key(*STREAMS, *(("rollout",) if needs.rollouts else ())),
             "precision": run.trainer.precision,
             "micro_batch_size": run.trainer.micro_batch_size,
+            "gradient_checkpointing": run.trainer.gradient_checkpointing,
             "processes": run.trainer.devices,
             "data": self._data_address(),
         }

@@ -15,7 +15,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -30,6 +30,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from alignlab.config import TrainerConfig
 from alignlab.errors import TrainingError
+from alignlab.models.recompute import recomputing
 from alignlab.models.size import SMALL
 from alignlab.modules.pace import Pace
 from alignlab.seeding import Seeds
@@ -97,7 +98,7 @@ def fit(module: L.LightningModule, data: L.LightningDataModule, job: Job) -> Spe
                 Resumable(job.work / LAST, config.checkpoint_seconds),
             ],
         )
-        with _signals_given_back():
+        with _signals_given_back(), recomputing(module) if config.gradient_checkpointing else nullcontext():
             trainer.fit(module, datamodule=data, ckpt_path=_usable(job.work / LAST), weights_only=True)
     spent = read_spent(job.work)
     charge(spent.work)

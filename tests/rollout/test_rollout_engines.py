@@ -368,6 +368,12 @@ def test_without_a_cache_there_is_a_clear_error(monkeypatch):
         sample(model, "transformers")
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_transformers_are_called_by_names_that_stay():
+    assert sample(llama(), "transformers").sequences.rows == len(PROMPTS)
+    assert sample(gpt2(), "transformers").sequences.rows == len(PROMPTS)
+
+
 def test_temporary_engine_needs_no_reason():
     engine = TransformersEngine(gpt2(), sampling=Sampling(max_new_tokens=1), end_ids=(), pad_id=0)
     assert engine.reason
