@@ -17,7 +17,8 @@ from alignlab.compare.runs import DONE, EXACT, Run
 SEEDS = ("seed", "stage_seed")
 ASIDE = re.compile(
     r"(store|keep|overlap|workers|job_minutes|trials|seed|stage_seed|algo\.name|algo\.method"
-    r"|evaluation\.(show|reveal)|trainer\.(threads|log_every|checkpoint_seconds|micro_batch_size))$"
+    r"|evaluation\.(show|reveal)"
+    r"|trainer\.(threads|log_every|checkpoint_seconds|micro_batch_size|gradient_checkpointing))$"
     r"|(tracking|tune|ranges|streams)(\.|$)"
 )
 """Settings in which repetitions of one thing may differ."""

@@ -109,15 +109,11 @@ TOKENS = 16_384
 """Tokens, padding included, in one forward pass with gradient when nothing else is asked for."""
 
 
-SPARE = 128
-"""Tokens of padding that a further pass must save on a CPU to be worth its fixed cost, of a model of any size."""
-
-
-def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS, tight: bool = False) -> list[Tensor]:
+def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS, spare: int = 0) -> list[Tensor]:
     """Row numbers of micro-batches, shortest rows first, so that little of each is padding: (B,) -> [(b,), ...].
 
-    At most `rows` rows each; 0 means as many as `tokens` holds at the width of the longest. Every row is in one. With
-    `tight` they are cut further on a CPU, where that saves more padding than a pass costs; a GPU rather has few.
+    At most `rows` rows each; 0 means as many as `tokens` holds at the width of the longest. Every row is in one. They
+    are cut further on a CPU, wherever that saves more than `spare` tokens of padding, unless 0; a GPU rather has few.
     """
     order = torch.argsort(lengths, stable=True)
     if rows:
@@ -128,21 +124,21 @@ def length_cuts(lengths: Tensor, rows: int = 0, *, tokens: int = TOKENS, tight: 
             cuts.append(order[start : stop - 1])
             start = stop - 1
     cuts.append(order[start:])
-    if not tight or lengths.device.type != "cpu":
+    if not spare or lengths.device.type != "cpu":
         return cuts
-    return [part for cut in cuts for part in _tightened(cut, lengths[cut])]
+    return [part for cut in cuts for part in _tightened(cut, lengths[cut], spare)]
 
 
-def _tightened(rows: Tensor, lengths: Tensor) -> list[Tensor]:
+def _tightened(rows: Tensor, lengths: Tensor, spare: int) -> list[Tensor]:
     """Rows, shortest first, cut in two where that saves most padding, and so on while it saves enough."""
     if len(rows) < 2:
         return [rows]
     saved = torch.arange(1, len(rows)) * (lengths[-1] - lengths[:-1])
     most, place = saved.max(0)
-    if int(most) <= SPARE:
+    if int(most) <= spare:
         return [rows]
     at = int(place) + 1
-    return [*_tightened(rows[:at], lengths[:at]), *_tightened(rows[at:], lengths[at:])]
+    return [*_tightened(rows[:at], lengths[:at], spare), *_tightened(rows[at:], lengths[at:], spare)]
 
 
 def over_rows(sequences: Sequences, score: Callable[[Sequences], Tensor], rows: int = 0) -> Tensor:
@@ -222,9 +218,9 @@ class TokenBatch(Batch, ABC):
         for part in torch.arange(len(self), device=self.index.device).split(rows):
             yield self.select(part)
 
-    def by_length(self, rows: int = 0) -> list[Self]:
+    def by_length(self, rows: int = 0, spare: int = 0) -> list[Self]:
         """Micro-batches of rows of similar length; see `length_cuts`."""
-        return [self.select(part) for part in length_cuts(self.lengths, rows, tight=True)]
+        return [self.select(part) for part in length_cuts(self.lengths, rows, spare=spare)]
 
 
 def _pair_lengths(sequences: Sequences) -> Tensor:

@@ -10,6 +10,7 @@ from alignlab.errors import MissingPartError
 from alignlab.models.frozen import Frozen
 from alignlab.models.policy import Policy
 from alignlab.models.scorer import Scorer
+from alignlab.models.size import spare_tokens
 from alignlab.seeding import Seeds
 
 T = TypeVar("T")
@@ -42,6 +43,11 @@ class Parts:
     _new_engine: Callable[..., Any] | None = None
     _objective: Any | None = None
     _auxiliary: Callable[[int, int, int], Any] | None = None
+
+    @property
+    def spare(self) -> int:
+        """Tokens of padding that cutting a batch once more must save: see `data.batch.length_cuts`."""
+        return spare_tokens(sum(weights.numel() for weights in self.model.parameters()))
 
     @property
     def policy(self) -> Policy:

@@ -1,13 +1,13 @@
 """The transformer below a head, run on right-padded rows for the states that a head reads.
 
 Two things are left out. Completions of one prompt share one pass over it where the model takes a mask for that
-(`shared`). And the feed-forward part of the last block runs only where its result is read, since no later block looks
-at other positions: of a reward model that is one token a row, of a policy the completions.
+(`shared`). And what treats tokens one by one in the last block runs only where its result is read, since no later
+block looks at other positions: of a reward model that is one token a row, of a policy the completions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,13 @@ from alignlab.data.batch import Sequences
 from alignlab.models.shared import lay_out, longest_group, probe, run
 from alignlab.work import passed
 
-FEED_FORWARD = ("mlp", "feed_forward", "ffn")
-"""What models call the feed-forward part of a block."""
+TOKEN_BY_TOKEN = (
+    *("mlp", "feed_forward", "ffn"),
+    *("self_attn.q_proj", "self_attn.o_proj", "attn.c_proj", "attention.dense", "self_attention.dense"),
+)
+"""What models call the parts of a block that a token passes by itself; keys and values are read by later tokens."""
 WORTH = 0.9
-"""The last block's part is narrowed where at most this share of the positions is read."""
+"""The last block is narrowed where at most this share of the positions is read."""
 
 
 class Trunk:
@@ -34,8 +37,8 @@ class Trunk:
         self.apart = probe(model.base_model, vocabulary)
         """Why completions of one prompt run with a copy of it each; '' where they share it."""
         self.longest_group = longest_group(model, max_positions(model))
-        self.last: nn.Module | None = _last_feed_forward(model.base_model, vocabulary)
-        """What need not run where nothing is read; None where a model has no such part."""
+        self.last = _token_by_token(model.base_model, vocabulary)
+        """What of the last block need not run where nothing is read."""
         self.recomputing = [part for part in model.modules() if hasattr(part, "gradient_checkpointing")]
         """What may compute its states again in the backward pass; each says by that attribute whether it does."""
 
@@ -56,10 +59,10 @@ class Trunk:
 
     @contextmanager
     def _only(self, index: Tensor, positions: int) -> Iterator[None]:
-        """Run the last feed-forward part at these flattened positions alone; elsewhere it adds nothing."""
+        """Run what can be narrowed at these flattened positions alone; elsewhere they give zeros nobody reads."""
         # What is computed again in the backward pass is so without the hooks.
         again = torch.is_grad_enabled() and any(part.gradient_checkpointing for part in self.recomputing)
-        if self.last is None or again or len(index) > WORTH * positions:
+        if not self.last or again or len(index) > WORTH * positions:
             yield
             return
         # Completions that start together read the same state of their prompt, which then runs once.
@@ -69,20 +72,23 @@ class Trunk:
 
 
 @contextmanager
-def narrowed(part: nn.Module, rows: Tensor) -> Iterator[None]:
-    """Run a part that treats every token by itself at some of the flattened positions; its result is 0 elsewhere."""
+def narrowed(parts: Sequence[nn.Module], rows: Tensor) -> Iterator[None]:
+    """Run parts that treat every token by itself at some of the flattened positions; results are 0 elsewhere."""
     grid: list[torch.Size] = []
 
     def gather(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         states: Tensor = inputs[0]
-        grid[:] = [states.shape]
+        grid[:] = [states.shape[:2]]
         return states.flatten(0, 1)[rows][None], *inputs[1:]
 
     def scatter(_: nn.Module, __: tuple[Any, ...], found: Tensor) -> Tensor:
-        (whole,) = grid
-        return found.new_zeros(whole.numel() // whole[-1], whole[-1]).index_copy(0, rows, found[0]).view(whole)
+        ((count, length),) = grid
+        width = found.shape[-1]
+        return found.new_zeros(count * length, width).index_copy(0, rows, found[0]).view(count, length, width)
 
-    hooks = [part.register_forward_pre_hook(gather), part.register_forward_hook(scatter)]
+    hooks = [
+        hook for part in parts for hook in (part.register_forward_pre_hook(gather), part.register_forward_hook(scatter))
+    ]
     try:
         yield
     finally:
@@ -90,28 +96,34 @@ def narrowed(part: nn.Module, rows: Tensor) -> Iterator[None]:
             hook.remove()
 
 
-@torch.no_grad()
-def _last_feed_forward(model: nn.Module, vocabulary: int) -> nn.Module | None:
-    """The last block's feed-forward part, if running it at some positions leaves the states there as they are."""
+def _token_by_token(model: nn.Module, vocabulary: int) -> list[nn.Module]:
+    """Parts of the last block that leave its states as they are where they run, whether they run elsewhere or not."""
     blocks = [part for part in model.children() if isinstance(part, nn.ModuleList) and len(part)]
     if len(blocks) != 1:
-        return None
-    part = next((found for name in FEED_FORWARD if (found := getattr(blocks[0][-1], name, None)) is not None), None)
-    if not isinstance(part, nn.Module) or any(part is other for block in blocks[0][:-1] for other in block.modules()):
-        return None
+        return []
+    earlier = {part for block in blocks[0][:-1] for part in block.modules()}
+    named = dict(blocks[0][-1].named_modules())
+    parts = [named[name] for name in TOKEN_BY_TOKEN if name in named and named[name] not in earlier]
+    if _may_be_narrowed(model, parts, vocabulary):
+        return parts
+    return [part for part in parts if _may_be_narrowed(model, [part], vocabulary)]
+
+
+@torch.no_grad()
+def _may_be_narrowed(model: nn.Module, parts: Sequence[nn.Module], vocabulary: int) -> bool:
     ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % vocabulary
     rows = torch.tensor([2, 5, 6, 11], device=ids.device)
     mode = model.training
     model.eval()
     try:
         whole = run(model, ids).flatten(0, 1)[rows]
-        with narrowed(part, rows):
+        with narrowed(parts, rows):
             some = run(model, ids).flatten(0, 1)[rows]
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):  # it takes or gives something else
-        return None
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):  # one takes or gives something else
+        return False
     finally:
         model.train(mode)
-    return part if torch.allclose(whole.float(), some.float(), rtol=1e-3, atol=1e-4) else None
+    return torch.allclose(whole.float(), some.float(), rtol=1e-3, atol=1e-4)
 
 
 def max_positions(model: PreTrainedModel) -> int:

@@ -39,7 +39,7 @@ class CompletionModule(L.LightningModule):
             mask = chunk.sequences.completion
             return (self.objective(out.logps, mask) * mask).sum() / tokens
 
-        chunks = batch.by_length(parts.micro_batch_size)
+        chunks = batch.by_length(parts.micro_batch_size, parts.spare)
         loss, norm = update(self, chunks, loss_of, self.config, step=batch_idx, total=parts.total, pace=parts.pace)
         if told:
             metrics = {

@@ -85,6 +85,7 @@ def chunks(
     totals: tuple[Tensor, Tensor],
     first: bool,
     micro: int,
+    spare: int,
     group_size: int = 1,
     shared: bool = True,
 ) -> list[Chunk]:
@@ -96,7 +97,7 @@ def chunks(
     rows_apart = sequences.attention.sum(-1)[groups]
     lengths = sequences.shared_lengths(groups) if shared else rows_apart.amax(-1) * group_size
     pieces = []
-    for cut in length_cuts(lengths, _groups(micro, group_size), tight=True):
+    for cut in length_cuts(lengths, _groups(micro, group_size), spare=spare):
         part = groups[cut].flatten()
         selected = sequences.select(part).trim()
         width = selected.ids.shape[1]

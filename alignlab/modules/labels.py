@@ -76,7 +76,7 @@ class LabelModule(L.LightningModule):
             _accumulate(sums, logps, chunk, terms)
             return terms.loss.sum() / rows
 
-        chunks = length_cuts(batch.lengths, parts.micro_batch_size, tight=True)
+        chunks = length_cuts(batch.lengths, parts.micro_batch_size, spare=parts.spare)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
         if due(parts, batch_idx):
             metrics = _means({name: float(all_sum(total)) for name, total in sums.items()})

@@ -76,7 +76,7 @@ class PairModule(L.LightningModule):
             _accumulate(sums, scored, chunk, terms)
             return terms.loss.sum() / pairs
 
-        chunks = length_cuts(batch.lengths, parts.micro_batch_size, tight=True)
+        chunks = length_cuts(batch.lengths, parts.micro_batch_size, spare=parts.spare)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
         if self.moving is not None and (batch_idx + 1) % config.reference_every == 0:
             self.moving.follow(self.policy, config.reference_mix)

@@ -184,6 +184,7 @@ class RolloutModule(L.LightningModule):
             totals=(totals[0], totals[1]),
             first=first and not empty,
             micro=micro,
+            spare=self.parts.spare,
             group_size=size if not 0 < micro < size else together or 1,
             shared=not self.policy.apart,
         )

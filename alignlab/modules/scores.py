@@ -48,7 +48,7 @@ class ScorerModule(L.LightningModule):
                 sums[name] = sums[name] + counted if name in sums else counted
             return self.objective(first, second, chunk).sum() / pairs
 
-        chunks: Sequence[PairBatch | SafetyBatch] = batch.by_length(parts.micro_batch_size)
+        chunks: Sequence[PairBatch | SafetyBatch] = batch.by_length(parts.micro_batch_size, parts.spare)
         loss, norm = update(self, chunks, loss_of, config, step=batch_idx, total=parts.total, pace=parts.pace)
         if due(parts, batch_idx):
             totals = {f"train/{name}": all_sum(counted) for name, counted in sums.items()}

@@ -41,7 +41,8 @@ class BCOModule(LabelModule):
         if self.config.density_ratio and self.trainer.global_step == 0:
             # Every process sees all rows, and so arrives at the same ratios.
             rows = rows_once(self.parts.auxiliary)
-            chunks = [chunk for batch in rows for chunk in batch.by_length(self.parts.micro_batch_size)]
+            size, spare = self.parts.micro_batch_size, self.parts.spare
+            chunks = [chunk for batch in rows for chunk in batch.by_length(size, spare)]
             states = [prompt_states(self.policy, chunk.sequences.to(self.device)) for chunk in chunks]
             desirable, index = (torch.cat([getattr(c, name) for c in chunks]) for name in ("desirable", "index"))
             self.ratios[index] = density_ratios(torch.cat(states), desirable).to(self.ratios)

@@ -34,15 +34,26 @@ def classifier() -> Scorer:
     return Scorer(LlamaForSequenceClassification(LlamaConfig(**LLAMA, num_labels=1, pad_token_id=0)).double())
 
 
-def tokens_seen(part: nn.Module, call: Callable[[], Tensor]) -> tuple[Tensor, int]:
-    """What a call returns, and how many tokens reach a layer inside a part."""
+def tokens_seen(parts: list[nn.Module], call: Callable[[], Tensor]) -> set[int]:
+    """How many tokens each of some parts computes in a call."""
     seen: list[int] = []
-    inner = next(child for child in part.children() if sum(1 for _ in child.parameters()))
-    hook = inner.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel() // inputs[0].shape[-1]))
+
+    def noting(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def noted(states: Tensor) -> Tensor:
+            seen.append(states.numel() // states.shape[-1])
+            return forward(states)
+
+        return noted
+
+    for part in parts:
+        part.forward = noting(part.forward)
     try:
-        return call(), sum(seen)
+        call()
+        assert len(seen) == len(parts)
+        return set(seen)
     finally:
-        hook.remove()
+        for part in parts:
+            del part.forward
 
 
 @pytest.mark.parametrize("make", [llama, gpt2, gemma])
@@ -50,11 +61,13 @@ def tokens_seen(part: nn.Module, call: Callable[[], Tensor]) -> tuple[Tensor, in
 def test_a_policy_is_the_same_with_and_without(make: Callable[[], PreTrainedModel], sizes: list[int]) -> None:
     torch.manual_seed(0)
     policy, sequences = Policy(make()), groups(1, sizes)
-    part = policy.trunk.last
-    assert part is policy.model.base_model.get_submodule(f"{'h' if make is gpt2 else 'layers'}.1.mlp")
+    block = policy.model.base_model.get_submodule("h.1" if make is gpt2 else "layers.1")
+    names = ["mlp", "attn.c_proj"] if make is gpt2 else ["mlp", "self_attn.q_proj", "self_attn.o_proj"]
+    parts = policy.trunk.last
+    assert parts == [block.get_submodule(name) for name in names]
     weights = torch.arange(sequences.completion.numel(), dtype=torch.float64).view_as(sequences.completion).cos()
     found = []
-    for last in (part, None):
+    for last in (parts, []):
         policy.trunk.last = last
         policy.zero_grad()
         logps = policy(sequences).logps
@@ -70,7 +83,7 @@ def test_a_policy_is_the_same_with_and_without(make: Callable[[], PreTrainedMode
 
 def test_only_what_is_read_runs() -> None:
     policy, sequences = Policy(llama()), groups(2, [2, 2, 2])
-    _, seen = tokens_seen(policy.trunk.last, lambda: policy(sequences).logps)
+    (seen,) = tokens_seen(policy.trunk.last, lambda: policy(sequences).logps)
     first = sum(len(set(map(tuple, rows))) for rows in [_prompts(sequences)])
     # The first token of every completion is predicted from its prompt's last state, which a group reads once.
     assert seen == int(sequences.completion.sum()) - sequences.rows + first
@@ -80,7 +93,7 @@ def test_only_what_is_read_runs() -> None:
         (scorer.state_values, seen),
         (lambda given: scorer._values(given, given.attention), None),
     ):
-        _, ran = tokens_seen(scorer.trunk.last, lambda call=call: call(sequences))
+        (ran,) = tokens_seen(scorer.trunk.last, lambda call=call: call(sequences))
         assert ran == count or (count is None and ran > seen)
 
 
@@ -123,25 +136,25 @@ def test_a_part_that_an_earlier_block_shares_runs_whole() -> None:
     model.model.layers[0].mlp = model.model.layers[1].mlp
     for each in model.parameters():
         each.data.mul_(1e-3)  # so small that no figure shows it
-    assert Trunk(model).last is None
+    attention = model.model.layers[1].self_attn
+    assert Trunk(model).last == [attention.q_proj, attention.o_proj]
 
 
 def test_hooks_are_gone_afterwards_and_after_a_failure() -> None:
     policy, sequences = Policy(llama()), groups(2, [2, 2])
     policy(sequences)
-    part = policy.trunk.last
-    assert not part._forward_hooks
-    assert not part._forward_pre_hooks
-    with pytest.raises(RuntimeError, match="stop"), narrowed(part, torch.tensor([0])):
+    parts = policy.trunk.last
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    with pytest.raises(RuntimeError, match="stop"), narrowed(parts, torch.tensor([0])):
         raise RuntimeError("stop")
-    assert not part._forward_hooks
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
 
 
-def test_models_without_such_a_part_run_whole() -> None:
+def test_models_whose_parts_have_other_names_run_whole() -> None:
     sizes = dict(hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32)
     model = OPTForCausalLM(OPTConfig(**SIZES, **sizes, pad_token_id=0, dropout=0.0)).double()
     policy, sequences = Policy(model), groups(2, [1, 2])
-    assert Trunk(model).last is None, "its blocks call two layers one after the other"
+    assert Trunk(model).last == [], "its blocks lie in a decoder inside"
     logits = model(input_ids=sequences.ids, use_cache=False).logits.log_softmax(-1)
     expected = logits[:, :-1].gather(-1, sequences.ids[:, 1:, None])[..., 0] * sequences.completion[:, 1:]
     torch.testing.assert_close(policy(sequences).logps[:, 1:], expected, rtol=1e-10, atol=1e-10)
@@ -161,11 +174,11 @@ class Backwards(nn.Module):
 def test_a_part_that_does_not_take_tokens_one_by_one_runs_whole() -> None:
     model = llama()
     model.model.layers[1].mlp = Backwards(model.model.layers[1].mlp)
-    assert Trunk(model).last is None
+    assert Trunk(model).last == [], "queries neither: the part reads states that nothing else does"
 
 
 def test_the_vocabulary_of_the_probe_is_the_models() -> None:
     assert VOCABULARY > 3
     sizes = LLAMA | dict(vocab_size=5)
     model = type(llama())(LlamaConfig(**sizes)).double()
-    assert Trunk(model).last is not None
+    assert len(Trunk(model).last) == 3

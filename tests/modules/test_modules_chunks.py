@@ -30,7 +30,7 @@ def groups() -> Sequences:
 def cut(sequences: Sequences, size: int, **more: Any) -> list[Chunk]:
     rows = torch.arange(sequences.rows)
     totals = (torch.tensor(1), torch.tensor(sequences.rows))
-    parts = chunks(sequences, {}, rows, totals=totals, first=True, micro=0, group_size=size, **more)
+    parts = chunks(sequences, {}, rows, totals=totals, first=True, micro=0, spare=128, group_size=size, **more)
     assert sorted(torch.cat([part.part for part in parts]).tolist()) == rows.tolist()
     return parts
 
