@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import DataError
+from alignlab.models.modes import evaluating
 from alignlab.models.shared import run
 from alignlab.models.trunk import Trunk, max_positions
 from alignlab.numerics.logps import upcast
@@ -44,7 +45,9 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.trunk = Trunk(model) if _head_is_separable(model) else None
+        with evaluating(model):
+            separable = _head_is_separable(model)
+        self.trunk = Trunk(model) if separable else None
         """What the head reads from; None where logits are more than a head over hidden states."""
 
     @property
@@ -126,8 +129,6 @@ def _head_is_separable(model: PreTrainedModel) -> bool:
     head = model.get_output_embeddings()
     if head is None or model.base_model is model:
         return False
-    mode = model.training
-    model.eval()
     ids = torch.arange(5, device=model.device)[None] % model.config.get_text_config().vocab_size
     seen: list[Tensor] = []
 
@@ -142,7 +143,6 @@ def _head_is_separable(model: PreTrainedModel) -> bool:
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     finally:
         hook.remove()
-        model.train(mode)
     if not seen or seen[0].shape != hidden.shape or whole.shape != seen[1].shape:
         return False
     return torch.allclose(seen[0], hidden, rtol=1e-4, atol=1e-5) and torch.equal(whole, seen[1].to(whole.dtype))

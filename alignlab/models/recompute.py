@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from alignlab.errors import ModelError
+from alignlab.models.modes import training
 
 
 @contextmanager
@@ -37,7 +38,6 @@ def _recomputing(model: PreTrainedModel) -> Iterator[None]:
         raise ModelError(
             f"{type(model).__name__} cannot compute its activations again", "pass trainer.gradient_checkpointing=false"
         )
-    modes = [(part, part.training) for part in model.modules()]
     switch: Any = model
     # transformers 5.24 renamed it. Recomputing without `use_reentrant=False` would drop gradients of frozen inputs.
     renamed = hasattr(model, "activation_checkpointing_enable")
@@ -45,10 +45,8 @@ def _recomputing(model: PreTrainedModel) -> Iterator[None]:
     disable = switch.activation_checkpointing_disable if renamed else switch.gradient_checkpointing_disable
     enable({"use_reentrant": False})
     switch.disable_input_require_grads()  # for adapters; here the embeddings train
-    model.train()  # blocks in eval mode would keep everything; dropout is 0 everywhere
     try:
-        yield
+        with training(model):  # blocks in eval mode would keep everything; dropout is 0 everywhere
+            yield
     finally:
         disable()
-        for part, mode in modes:
-            part.training = mode

@@ -150,7 +150,7 @@ _FREE = ("use_sliding_window", "sliding_window", "max_window_layers")
 
 @torch.no_grad()
 def probe(model: nn.Module, vocabulary: int) -> str:
-    """Why a model cannot take the layout; '' where laid-out rows give the hidden states of separate ones."""
+    """Why a model in eval mode cannot take the layout; '' where laid-out rows give the states of separate ones."""
     config: Any = model.config
     limit = _windowed(config.get_text_config())
     if limit:
@@ -163,15 +163,11 @@ def probe(model: nn.Module, vocabulary: int) -> str:
     reply[:, :5] = False
     layout = lay_out(Sequences(ids, real, reply))
     assert layout is not None
-    mode = model.training
-    model.eval()
     try:
         apart = run(model, ids)
         together = run(model, layout.ids, **layout.inputs(model)).flatten(0, 1)[layout.place]
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         return f"it does not take the mask: {str(error).splitlines()[0]}"
-    finally:
-        model.train(mode)
     if apart.shape != together.shape or not torch.allclose(apart.float(), together.float(), rtol=1e-3, atol=1e-4):
         return "it gives other hidden states under the mask"
     return ""

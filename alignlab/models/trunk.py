@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alignlab.data.batch import Sequences
+from alignlab.models.modes import evaluating
 from alignlab.models.shared import lay_out, longest_group, probe, run
 from alignlab.work import passed
 
@@ -34,11 +35,12 @@ class Trunk:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         vocabulary = model.config.get_text_config().vocab_size
-        self.apart = probe(model.base_model, vocabulary)
-        """Why completions of one prompt run with a copy of it each; '' where they share it."""
+        with evaluating(model):
+            self.apart = probe(model.base_model, vocabulary)
+            """Why completions of one prompt run with a copy of it each; '' where they share it."""
+            self.last = _token_by_token(model.base_model, vocabulary)
+            """What of the last block need not run where nothing is read."""
         self.longest_group = longest_group(model, max_positions(model))
-        self.last = _token_by_token(model.base_model, vocabulary)
-        """What of the last block need not run where nothing is read."""
         self.recomputing = [part for part in model.modules() if hasattr(part, "gradient_checkpointing")]
         """What may compute its states again in the backward pass; each says by that attribute whether it does."""
 
@@ -113,16 +115,12 @@ def _token_by_token(model: nn.Module, vocabulary: int) -> list[nn.Module]:
 def _may_be_narrowed(model: nn.Module, parts: Sequence[nn.Module], vocabulary: int) -> bool:
     ids = (torch.arange(12, device=next(model.parameters()).device).view(2, 6) * 7 + 3) % vocabulary
     rows = torch.tensor([2, 5, 6, 11], device=ids.device)
-    mode = model.training
-    model.eval()
     try:
         whole = run(model, ids).flatten(0, 1)[rows]
         with narrowed(parts, rows):
             some = run(model, ids).flatten(0, 1)[rows]
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):  # one takes or gives something else
         return False
-    finally:
-        model.train(mode)
     return torch.allclose(whole.float(), some.float(), rtol=1e-3, atol=1e-4)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alignlab.data.batch import Sequences
 from alignlab.errors import ConfigError, ModelError
+from alignlab.models.modes import evaluating
 from alignlab.models.policy import Policy
 from alignlab.models.trunk import vocabulary_size
 from alignlab.numerics.logps import upcast
@@ -24,7 +25,6 @@ from alignlab.rollout.decode import Decoder, decode
 from alignlab.rollout.engine import new_decoder
 from alignlab.rollout.prompts import Prompts, check_prompts, lay_out
 from alignlab.rollout.sampling import Sampling
-from alignlab.rollout.transformers_engine import evaluating
 
 
 class MixtureEngine:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
 from alignlab.errors import ModelError
+from alignlab.models.modes import evaluating
 from alignlab.models.trunk import max_positions, vocabulary_size
 from alignlab.numerics.masked import position_ids
 from alignlab.numerics.noise import Noise
@@ -19,18 +19,6 @@ from alignlab.rollout.batch import Rollouts
 from alignlab.rollout.decode import decode
 from alignlab.rollout.prompts import Prompts, check_prompts, lay_out
 from alignlab.rollout.sampling import Sampling
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a while; every submodule gets its own mode back, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 class TransformersEngine:

@@ -10,10 +10,11 @@ from tiny_models import PROMPTS, forward_logps, gpt2, llama, sample
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from alignlab.errors import DataError, ModelError, TrainingError
+from alignlab.models.modes import evaluating
 from alignlab.models.policy import Policy
 from alignlab.numerics.noise import Noise
 from alignlab.rollout.sampling import Sampling
-from alignlab.rollout.transformers_engine import TransformersEngine, evaluating
+from alignlab.rollout.transformers_engine import TransformersEngine
 
 LLAMAS = {
     "grouped-query": dict(num_key_value_heads=2),
