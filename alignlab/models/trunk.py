@@ -22,7 +22,8 @@ from alignlab.work import passed
 
 TOKEN_BY_TOKEN = (
     *("mlp", "feed_forward", "ffn"),
-    *("self_attn.q_proj", "self_attn.o_proj", "attn.c_proj", "attention.dense", "self_attention.dense"),
+    *("self_attn.q_proj", "self_attn.o_proj", "self_attn.dense", "attn.c_proj", "attn.out_proj"),
+    *("attention.dense", "self_attention.dense"),
 )
 """What models call the parts of a block that a token passes by itself; keys and values are read by later tokens."""
 WORTH = 0.9

@@ -11,7 +11,7 @@ import pytest
 
 from alignlab.data.config import FILES, HH, HUB, FilesConfig, HhConfig, HubConfig
 from alignlab.data.schema import Demonstration, Label, Split
-from alignlab.data.sources import HH_ID, files_source, hh_source, hub_source
+from alignlab.data.sources import HH_ID, files_source, hash_table, hh_source, hub_source
 from alignlab.data.table import divide
 from alignlab.data.tokens import Limits, tokenise
 from alignlab.errors import ConfigError, DataError
@@ -193,6 +193,21 @@ def test_hub_data_sets_come_through_the_library(tmp_path, monkeypatch):
     assert made.fingerprint() != hub_source(HubConfig(dataset="some/pairs", limit=24)).fingerprint()
     hh_source(HhConfig(path=HH_ID, subset="harmless-base", format="auto")).fingerprint()
     assert (seen["id"], seen["data_dir"]) == (HH_ID, "harmless-base")
+
+
+def test_the_hash_of_a_table_is_of_its_rows(tmp_path):
+    """Not of how they are cut, selected or stored."""
+    import datasets
+
+    given = [{"a": "x" * (k % 7), "b": None if k % 3 else k, "c": {"d": [k] * (k % 4)}} for k in range(90)]
+    whole = datasets.Dataset.from_list(given)
+    joined = datasets.concatenate_datasets([datasets.Dataset.from_list(part) for part in (given[:31], given[31:])])
+    chosen = datasets.Dataset.from_list([given[0], *given]).select(range(1, 91))
+    whole.save_to_disk(tmp_path / "rows")
+    loaded = datasets.load_from_disk(tmp_path / "rows")
+    assert len({hash_table(table) for table in (whole, joined, chosen, loaded)}) == 1
+    for other in (given[::-1], given[:-1], [*given[:-1], given[-1] | {"b": 1}], [{"z": row["a"]} for row in given]):
+        assert hash_table(datasets.Dataset.from_list(other)) != hash_table(whole)
 
 
 def test_hub_failures_name_the_data_set(monkeypatch):
