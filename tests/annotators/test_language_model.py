@@ -32,7 +32,7 @@ def policy(positions: int = 256) -> Policy:
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(8)
-    return Policy(model.eval())
+    return Policy(model.double().eval())
 
 
 def asked(of: Policy, **given: Any) -> LanguageModelAnnotator:
